@@ -1,1 +1,15 @@
-//! placeholder
+//! Readings in, window rows out: the query planned on DataFusion, windows, watermark, checkpoint.
+//!
+//! **Invariant:** synchronous and pure: no I/O, no clock, no tokio at run time. The same readings in the
+//! same order give the same rows, whatever the batches and however often a checkpoint was taken.
+
+mod checkpoint;
+mod error;
+mod query;
+mod watermark;
+mod windows;
+
+pub use error::{AggregateError, PlanError};
+pub use query::{Query, WindowSpec};
+pub use watermark::IdleMove;
+pub use windows::{Closing, Pushed, WindowSettings, Windows};
