@@ -1,1 +1,44 @@
-fn main() {}
+//! tidegauge: per-sensor anomaly detection on windows of a stream, each reading counted once.
+//!
+//! **Invariant:** this crate composes the stages and owns the clock, the threads and the terminal; what
+//! a stage decides, it does not decide again.
+
+mod cli;
+mod clock;
+mod commands;
+mod config;
+mod files;
+mod lane;
+mod pipeline;
+mod run;
+mod signals;
+mod tables;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::Mistakes;
+
+/// A wrong command line or configuration (`EX_USAGE` of sysexits.h).
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    cli.log.install();
+    match commands::run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tidegauge: {error:#}");
+            let usage = error.is::<Mistakes>() || error.is::<commands::Usage>();
+            if usage { EXIT_USAGE.into() } else { ExitCode::FAILURE }
+        }
+    }
+}

@@ -70,7 +70,7 @@ impl Reason {
     ];
 
     /// The word in files and metrics.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tombstone => "tombstone",
             Self::Empty => "empty",

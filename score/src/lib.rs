@@ -1,1 +1,28 @@
-//! placeholder
+//! Window rows to predictions: models of sensors, training, calibration, the registry of model sets, and
+//! models brought from elsewhere.
+//!
+//! **Invariant:** scoring does no I/O, reads no clock and keeps a row's model for the whole row; a row that
+//! cannot be scored says why and never gets an invented verdict. The registry sees storage only through
+//! [`tidegauge_flow::Store`]; only [`import`] opens files. linfa is used in [`train`] and nowhere else.
+
+pub mod calibration;
+pub mod entry;
+pub mod error;
+pub mod import;
+pub mod model;
+pub mod registry;
+pub mod scorer;
+pub mod set;
+pub mod svm;
+pub mod train;
+
+pub use calibration::Calibration;
+pub use entry::{ModelEntry, TrainingSummary};
+pub use error::ScoreError;
+pub use import::{import_files, name_to_key};
+pub use model::{Model, ModelParams};
+pub use registry::{AliasRecord, Models, Registry, SetSummary};
+pub use scorer::{Scorer, Stamp, Status, Tally, prediction_schema};
+pub use set::{ModelSet, SetHeader};
+pub use svm::{PackedSvm, Path, SvmModel, SvmParams, SvmParts};
+pub use train::{Report, SensorRows, SkipReason, TrainOptions, train};

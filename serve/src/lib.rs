@@ -1,1 +1,40 @@
-//! placeholder
+//! What the outside sees of a running process: metrics, probes, and the HTTP server that shows
+//! them.
+//!
+//! **Invariant:** nothing here decides anything about the data. The binary counts and says how it
+//! is; this crate keeps the numbers and answers requests, on one thread of its own, so that a slow
+//! or hostile client never holds up a lane. `axum` and `hyper` appear in this crate only.
+
+pub mod health;
+pub mod http;
+pub mod metrics;
+
+use std::io;
+use std::net::SocketAddr;
+
+use thiserror::Error;
+
+pub use health::Health;
+pub use http::Server;
+pub use metrics::{LaneLabels, LaneMetrics, Metrics};
+
+/// Why the server or its metrics could not be set up.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The address is taken, forbidden or not of this machine.
+    #[error(
+        "cannot listen on {address}: {source}; stop what uses it or choose another [http] listen"
+    )]
+    Bind {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused a thread or the runtime's own resources.
+    #[error("cannot start the HTTP server: {0}")]
+    Start(io::Error),
+    /// Two metrics of one name, or a name that Prometheus does not allow: a mistake of ours.
+    #[error("cannot register the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}

@@ -1,1 +1,43 @@
-//! placeholder
+//! Predictions to the lake: the store, Parquet files, the ledger, recovery, and the proof.
+//!
+//! One commit of a lane is one atomic write of a ledger record that names everything of that epoch:
+//! positions, files, checkpoint, model sets, counters. Before the record nothing has happened;
+//! after it all of it has, and whoever takes the lane next finishes what the writer could not.
+//!
+//! *Guarantees*
+//! - A file under `predictions/`, `late/` or `rejects/` that a [`Lane`] put there is named by a
+//!   record.
+//! - A record is never written over; of two writers of one lane at most one can commit an epoch.
+//! - A damaged record or checkpoint is refused by name, never read as an empty one.
+//!
+//! *Not here*: clocks and randomness (passed in), retries, the broker's offsets.
+//!
+//! **Invariant:** depends on no other stage; whatever it knows about the lake it knows through
+//! [`tidegauge_flow::Store`].
+
+mod columns;
+mod digest;
+mod error;
+mod format;
+mod generation;
+mod lake;
+mod lane;
+mod local;
+pub mod parquet;
+mod paths;
+mod record;
+mod verify;
+mod writer;
+
+pub use digest::Digest;
+pub use error::LakeError;
+pub use generation::{Column, Generation, Identity, LaneMode};
+pub use lake::{Lake, Reader};
+pub use lane::{Committed, Cut, Lane};
+pub use local::LocalStore;
+pub use record::{CheckpointRef, ClosedBy, Counters, FileRef, IdleMove, Kind, Record, Table};
+pub use verify::{Problem, Report, verify};
+pub use writer::Writer;
+
+#[cfg(test)]
+mod testing;

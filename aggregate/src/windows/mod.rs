@@ -180,10 +180,13 @@ impl Windows {
     /// Counts a reading in and returns the watermark that decides about it.
     #[inline]
     fn observe(&mut self, partition: usize, time: i64) -> i64 {
-        match (self.watermark.observe(partition, time), self.settings.closing) {
-            (Some(watermark), Closing::ByWatermark) => watermark,
-            _ => i64::MIN,
-        }
+        let watermark = self.watermark.observe(partition, time);
+        let decides = match self.settings.closing {
+            Closing::ByWatermark => watermark,
+            // What an earlier run has closed stays closed.
+            Closing::AtEnd => self.closed_before,
+        };
+        decides.unwrap_or(i64::MIN)
     }
 
     fn newest_end(&self) -> Option<i64> {

@@ -227,6 +227,13 @@ fn input_that_ends_is_never_late() {
     let mut rows = Rows::new();
     collect(windows.close(&sensors).expect("closes"), &mut rows);
     assert_eq!(rows.len(), 3);
+    let bytes = windows.checkpoint(&sensors).expect("saves");
+    let query = windows.query.clone();
+    let (mut windows, mut sensors) =
+        Windows::restore(&bytes, query, at_end, 1, 9).expect("restores");
+    let readings = batch(&[(1, 499 * S, 1.0), (1, 600 * S, 1.0)], &mut sensors);
+    let late = windows.push(0, &readings, &sensors).expect("pushes").late;
+    assert_eq!(late, vec![0], "what an earlier run has closed stays closed");
 }
 
 #[test]

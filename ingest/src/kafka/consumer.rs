@@ -1,0 +1,409 @@
+//! One member of the consumer group: a thread's source of batches.
+//!
+//! *Why rebalances are served between polls*: see [`super::context`]. *Why this order at an assignment*
+//! (unassign, forward, assign): librdkafka's assign over an assignment takes the forwarding back, and
+//! the partitions' messages stall without a word.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol};
+use rdkafka::error::{KafkaError as NativeError, KafkaResult};
+use rdkafka::message::Message as _;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::batch::{Forward, Inbox, MessageBatch, Notice, Stray, c_name};
+use super::context::{Membership, Rebalance, let_go};
+use super::error::{KafkaError, is_refusal, is_unknown_topic};
+use super::observer::{Observer, Origins};
+use super::settings::KafkaSettings;
+
+/// Events of the main queue served per poll; the rest waits for the next one.
+const EVENTS_MAX: usize = 256;
+/// How long an orderly goodbye may take.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
+/// How long after the last revoke librdkafka needs to send its goodbye.
+const LEAVE_LINGER: Duration = Duration::from_millis(100);
+
+/// What an owner of lanes may fail with.
+pub type OwnerError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Who keeps the lanes and their positions. Called on the polling thread, between two batches.
+pub trait LaneOwner {
+    /// These partitions are ours now: where to read each from, in the same order. For one without a
+    /// ledger that is [`Origins::offset`].
+    ///
+    /// # Errors
+    /// The poll ends with them, nothing is read yet, and the next poll asks again for the same partitions.
+    fn assigned(
+        &mut self,
+        partitions: &[i32],
+        origins: &Origins<'_>,
+    ) -> Result<Vec<i64>, OwnerError>;
+
+    /// These partitions go: commit what is in hand unless they are lost, and let go of them. Returns the
+    /// next offsets to tell the broker, for lag tools.
+    ///
+    /// # Errors
+    /// The partitions are given up all the same, then the poll ends with them.
+    fn revoked(&mut self, partitions: &[i32], how: Revoked) -> Result<Vec<(i32, i64)>, OwnerError>;
+}
+
+/// How partitions go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revoked {
+    /// The group waits for us: nobody reads them yet.
+    Orderly,
+    /// The group has given us up: someone else may read them already.
+    Lost,
+}
+
+/// Whether the group shall know that we are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// At once: our partitions go to the others.
+    Yes,
+    /// Not before the session times out: we come back under the same name, to the same partitions.
+    No,
+}
+
+/// What a closing consumer could not do.
+pub type Release = Result<(), KafkaError>;
+
+/// A member of the group, for one thread.
+pub struct Consumer {
+    settings: KafkaSettings,
+    topic: CString,
+    /// The assignment: each partition's way into the inbox.
+    forwards: BTreeMap<i32, Forward>,
+    inbox: Inbox,
+    /// Trouble found beside messages, which go first.
+    failed: Option<KafkaError>,
+    /// Set for good: the client won't read again.
+    fatal: Option<(String, String)>,
+    client: Arc<BaseConsumer<Membership>>,
+}
+
+impl Consumer {
+    /// Checks that the brokers answer, let us in and have the topic; then joins the group as the member
+    /// of this thread. The partitions come with the first polls.
+    ///
+    /// # Errors
+    /// Within `connect_timeout`: [`KafkaError::Setting`], [`KafkaError::Unreachable`],
+    /// [`KafkaError::Authentication`], [`KafkaError::UnknownTopic`].
+    pub fn start(settings: &KafkaSettings, thread: usize) -> Result<Self, KafkaError> {
+        Observer::connect(settings)?;
+        let config = settings.member(thread)?;
+        let client: BaseConsumer<Membership> =
+            config.create_with_context(Membership::default()).map_err(KafkaError::creation)?;
+        let client = Arc::new(client);
+        let join = || KafkaError::transient("join the group", "librdkafka gave no queue");
+        let consumer = Self {
+            settings: settings.clone(),
+            topic: c_name(&settings.topic).ok_or_else(join)?,
+            forwards: BTreeMap::new(),
+            inbox: Inbox::new(client.clone()).ok_or_else(join)?,
+            failed: None,
+            fatal: None,
+            client,
+        };
+        let topics = [settings.topic.as_str()];
+        consumer.client.subscribe(&topics).map_err(|e| KafkaError::transient("subscribe", e))?;
+        Ok(consumer)
+    }
+
+    /// Serves rebalances and errors, then takes up to `max` messages. It returns when it has them or
+    /// when `timeout` has passed, not at the first message: a small timeout keeps the delay small.
+    ///
+    /// # Errors
+    /// [`KafkaError::Fatal`], [`KafkaError::OutOfRange`], [`KafkaError::UnknownTopic`],
+    /// [`KafkaError::Authentication`], [`KafkaError::Owner`]. Trouble that librdkafka mends by itself is
+    /// only counted: [`Consumer::take_errors`].
+    pub fn poll<O: LaneOwner>(
+        &mut self,
+        owner: &mut O,
+        max: usize,
+        timeout: Duration,
+    ) -> Result<Option<MessageBatch<'_>>, KafkaError> {
+        self.fail()?;
+        self.inbox.clear();
+        self.serve_rebalances(owner)?;
+        self.drain_events();
+        self.fail()?;
+        // A stray's partition must not go before the stray has been handed over.
+        if self.inbox.strays() == 0 {
+            self.serve_rebalances(owner)?;
+            for notice in self.inbox.fetch(max, timeout) {
+                self.take_notice(notice);
+            }
+        }
+        Ok(self.inbox.batch())
+    }
+
+    /// The partitions that we read now.
+    pub fn partitions(&self) -> impl Iterator<Item = i32> {
+        self.forwards.keys().copied()
+    }
+
+    /// The next offset of each partition that has delivered something: everything readable below it was
+    /// in the batches so far. It may lie above the last message's offset plus one, behind the marks of
+    /// transactions, so it is this that meets an end offset. For an idle moment, not for each batch.
+    pub fn positions(&self) -> BTreeMap<i32, i64> {
+        let Ok(list) = self.client.position() else { return BTreeMap::new() };
+        let offset = |element: &TopicPartitionListElem<'_>| match element.offset() {
+            Offset::Offset(offset) => Some((element.partition(), offset)),
+            _ => None,
+        };
+        list.elements().iter().filter_map(offset).collect()
+    }
+
+    /// Errors since the last call, by librdkafka's name of the code.
+    pub fn take_errors(&self) -> Vec<(String, u64)> {
+        self.client.context().watch.take_counts()
+    }
+
+    /// Tells the broker the next offsets, for lag tools. Nobody waits for the answer; a failure is
+    /// counted.
+    pub fn commit_offsets(&self, next: &[(i32, i64)]) {
+        if next.is_empty() {
+            return;
+        }
+        let result =
+            self.list(next).and_then(|offsets| self.client.commit(&offsets, CommitMode::Async));
+        if let Err(error) = result {
+            self.client.context().watch.count_as(&code_name(&error));
+        }
+    }
+
+    /// Stops reading these partitions without giving them up; others go on.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`].
+    pub fn pause(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+        let list = self.bare_list(partitions);
+        self.client.pause(&list).map_err(|e| KafkaError::transient("pause partitions", e))
+    }
+
+    /// Reads paused partitions on from where they stopped.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`].
+    pub fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+        let list = self.bare_list(partitions);
+        self.client.resume(&list).map_err(|e| KafkaError::transient("resume partitions", e))
+    }
+
+    /// Lets the owner release all partitions, then ends the membership. Dropping a consumer ends it too,
+    /// but asks nobody.
+    ///
+    /// # Errors
+    /// [`KafkaError::Owner`] when the last commit failed.
+    pub fn close<O: LaneOwner>(mut self, owner: &mut O, leave: Leave) -> Release {
+        match leave {
+            Leave::Yes => self.say_goodbye(owner),
+            Leave::No => {
+                let partitions: Vec<i32> = self.forwards.keys().copied().collect();
+                self.release(owner, &partitions, Revoked::Orderly)
+            }
+        }
+    }
+
+    fn say_goodbye<O: LaneOwner>(&mut self, owner: &mut O) -> Release {
+        let deadline = Instant::now() + LEAVE_MAX;
+        self.client.unsubscribe();
+        let mut released = Ok(());
+        let mut gone_at = None;
+        while Instant::now() < deadline {
+            self.drain_one(Duration::from_millis(10));
+            self.inbox.clear();
+            released = released.and(self.serve_rebalances(owner));
+            if self.forwards.is_empty() {
+                let gone_at = *gone_at.get_or_insert_with(Instant::now);
+                if gone_at.elapsed() > LEAVE_LINGER {
+                    return released;
+                }
+            }
+        }
+        let partitions: Vec<i32> = self.forwards.keys().copied().collect();
+        released.and(self.release(owner, &partitions, Revoked::Orderly))
+    }
+
+    fn serve_rebalances<O: LaneOwner>(&mut self, owner: &mut O) -> Result<(), KafkaError> {
+        while let Some(rebalance) = self.client.context().next_rebalance() {
+            match rebalance {
+                Rebalance::Assign(partitions) => {
+                    if let Err(error) = self.take(owner, &partitions) {
+                        self.client.context().put_back(Rebalance::Assign(partitions));
+                        return Err(error);
+                    }
+                }
+                Rebalance::Revoke { partitions, lost } => {
+                    let how = if lost { Revoked::Lost } else { Revoked::Orderly };
+                    let released = self.release(owner, &partitions, how);
+                    self.acknowledge(&partitions)?;
+                    released?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take<O: LaneOwner>(&mut self, owner: &mut O, given: &[i32]) -> Result<(), KafkaError> {
+        let offsets = match given {
+            [] => Vec::new(),
+            _ => owner.assigned(given, &Origins::new(&self.settings)).map_err(KafkaError::Owner)?,
+        };
+        assert_eq!(offsets.len(), given.len(), "the owner names one offset per partition");
+        assert!(offsets.iter().all(|offset| *offset >= 0), "offsets are not negative: {offsets:?}");
+        let next: Vec<_> = given.iter().copied().zip(offsets).collect();
+        tracing::info!(topic = self.settings.topic, ?next, "partitions assigned");
+        self.assign(&next).map_err(|e| KafkaError::transient("assign partitions", e))
+    }
+
+    fn assign(&mut self, next: &[(i32, i64)]) -> KafkaResult<()> {
+        let list = self.list(next)?;
+        let cooperative =
+            matches!(self.client.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        if !cooperative && !self.forwards.is_empty() {
+            self.client.unassign()?;
+            self.forwards.clear();
+        }
+        for &(partition, _) in next {
+            let forward = self.inbox.forward(&self.topic, partition);
+            let failed = NativeError::Subscription(format!("partition {partition} has no queue"));
+            self.forwards.insert(partition, forward.ok_or(failed)?);
+        }
+        if cooperative { self.client.incremental_assign(&list) } else { self.client.assign(&list) }
+    }
+
+    /// The owner's part of a revocation.
+    fn release<O: LaneOwner>(&mut self, owner: &mut O, gone: &[i32], how: Revoked) -> Release {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(topic = self.settings.topic, partitions = ?gone, ?how, "partitions revoked");
+        let next = owner.revoked(gone, how).map_err(KafkaError::Owner)?;
+        if how == Revoked::Orderly {
+            self.commit_offsets(&next);
+        }
+        Ok(())
+    }
+
+    /// Our part of a revocation: only now may another member read these partitions.
+    fn acknowledge(&mut self, gone: &[i32]) -> Result<(), KafkaError> {
+        let_go(&self.client, &self.bare_list(gone))
+            .map_err(|e| KafkaError::transient("give partitions up", e))?;
+        let gone: BTreeSet<i32> = gone.iter().copied().collect();
+        self.forwards.retain(|partition, _| !gone.contains(partition));
+        Ok(())
+    }
+
+    /// Serves what waits in the main queue. A poll serves one event, and `None` may mean that it did.
+    fn drain_events(&mut self) {
+        for _ in 0..EVENTS_MAX {
+            let served = self.client.context().watch.served();
+            let found = self.drain_one(Duration::ZERO);
+            if !found && self.client.context().watch.served() == served {
+                return;
+            }
+        }
+    }
+
+    fn drain_one(&mut self, timeout: Duration) -> bool {
+        let polled = self.client.poll(timeout).map(|polled| {
+            polled.map(|message| Stray {
+                partition: message.partition(),
+                offset: message.offset(),
+                timestamp_ms: message.timestamp().to_millis(),
+                payload: message.payload().map(<[u8]>::to_vec),
+            })
+        });
+        match polled {
+            None => return false,
+            Some(Ok(stray)) => {
+                self.client.context().watch.count_as("MessageOnMainQueue");
+                self.inbox.keep(stray);
+            }
+            Some(Err(error)) => self.take_error(&error),
+        }
+        true
+    }
+
+    fn take_error(&mut self, error: &NativeError) {
+        let Some(code) = error.rdkafka_error_code() else { return };
+        let is_fatal = matches!(error, NativeError::MessageConsumptionFatal(_));
+        let fatal = self.client.client().fatal_error();
+        if is_fatal || fatal.is_some() {
+            let (code, reason) = fatal.unwrap_or_else(|| (code, error.to_string()));
+            self.fatal = Some((format!("{code:?}"), reason));
+            return;
+        }
+        // The context has counted it; what is no passing trouble ends the poll besides. A password
+        // that stops to be accepted is retried by librdkafka: brokers say so at restarts, too.
+        if is_unknown_topic(code) {
+            let KafkaSettings { topic, brokers, .. } = self.settings.clone();
+            self.failed = Some(KafkaError::UnknownTopic { topic, brokers });
+        } else if is_refusal(code) && code != RDKafkaErrorCode::Authentication {
+            let (brokers, reason) = (self.settings.brokers.clone(), code.to_string());
+            self.failed = Some(KafkaError::Authentication { brokers, reason });
+        }
+    }
+
+    /// An entry of a batch that is no message. Whatever it is, librdkafka now stands behind it and may
+    /// skip a message later, so reading on is not safe.
+    fn take_notice(&mut self, notice: Notice) {
+        let Notice { partition, offset, code, reason } = notice;
+        self.client.context().watch.count(code);
+        let topic = self.settings.topic.clone();
+        let brokers = self.settings.brokers.clone();
+        self.failed = Some(match code {
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                KafkaError::OutOfRange { topic, partition, offset, reason }
+            }
+            code if is_unknown_topic(code) => KafkaError::UnknownTopic { topic, brokers },
+            code if is_refusal(code) => KafkaError::Authentication { brokers, reason },
+            code => {
+                let reason = format!("{topic}[{partition}] at offset {offset}: {reason}");
+                KafkaError::Fatal { code: format!("{code:?}"), reason }
+            }
+        });
+    }
+
+    fn fail(&mut self) -> Result<(), KafkaError> {
+        if let Some((code, reason)) = self.fatal.clone() {
+            return Err(KafkaError::Fatal { code, reason });
+        }
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    fn list(&self, next: &[(i32, i64)]) -> KafkaResult<TopicPartitionList> {
+        let mut list = TopicPartitionList::with_capacity(next.len());
+        for &(partition, offset) in next {
+            list.add_partition_offset(&self.settings.topic, partition, Offset::Offset(offset))?;
+        }
+        Ok(list)
+    }
+
+    fn bare_list(&self, partitions: &[i32]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for &partition in partitions {
+            list.add_partition(&self.settings.topic, partition);
+        }
+        list
+    }
+}
+
+impl Drop for Consumer {
+    /// The client's own drop follows and polls until the group has let us go.
+    fn drop(&mut self) {
+        self.client.context().close();
+        let _ = self.client.unassign();
+    }
+}
+
+fn code_name(error: &NativeError) -> String {
+    error.rdkafka_error_code().map_or_else(|| "Unknown".into(), |code| format!("{code:?}"))
+}

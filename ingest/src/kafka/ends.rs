@@ -1,0 +1,172 @@
+//! End offsets, fetched again and again off the lanes' threads: the evidence for idleness and lag.
+//!
+//! **Guarantees**: an end is what a broker said at some time after `fetched_at`; without an answer nothing
+//! is published, and what was published before keeps its old time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::error::KafkaError;
+use super::observer::Observer;
+use super::settings::KafkaSettings;
+
+/// The default time between two rounds.
+pub const INTERVAL: Duration = Duration::from_millis(500);
+/// How long one question may take; a close waits for it.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// How often partitions are counted: a topic may grow.
+const RECOUNT: Duration = Duration::from_secs(10);
+
+/// The bounds of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// The lowest offset that the broker keeps.
+    pub low: i64,
+    /// The offset after the last readable message.
+    pub end: i64,
+    /// When the question was sent.
+    pub fetched_at: Instant,
+    /// The round's number; grows.
+    pub sequence: u64,
+}
+
+/// Watches the ends of partitions on a thread of its own.
+pub struct EndOffsets {
+    shared: Arc<Mutex<Shared>>,
+    wake: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    asked: BTreeSet<i32>,
+    ends: BTreeMap<i32, End>,
+    partitions: usize,
+    errors: BTreeMap<String, u64>,
+}
+
+impl EndOffsets {
+    /// Connects, and asks every `interval` from then on.
+    ///
+    /// # Errors
+    /// As [`Observer::connect`].
+    pub fn start(settings: &KafkaSettings, interval: Duration) -> Result<Self, KafkaError> {
+        let observer = Observer::connect(settings)?;
+        let partitions = observer.partitions();
+        let shared = Arc::new(Mutex::new(Shared { partitions, ..Shared::default() }));
+        let (wake, woken) = bounded(1);
+        let round =
+            Round { observer, shared: shared.clone(), sequence: 0, counted: Instant::now() };
+        let thread = std::thread::Builder::new()
+            .name("end-offsets".into())
+            .spawn(move || round.run(&woken, interval))
+            .map_err(|e| KafkaError::transient("start the thread for end offsets", e))?;
+        Ok(Self { shared, wake: Some(wake), thread: Some(thread) })
+    }
+
+    /// Adds partitions to those that are asked for.
+    pub fn watch(&self, partitions: &[i32]) {
+        lock(&self.shared).asked.extend(partitions);
+        self.request_fresh();
+    }
+
+    /// Takes partitions away; what is known of them is forgotten.
+    pub fn forget(&self, partitions: &[i32]) {
+        let mut shared = lock(&self.shared);
+        for partition in partitions {
+            shared.asked.remove(partition);
+            shared.ends.remove(partition);
+        }
+    }
+
+    /// Asks at once instead of at the next interval; does not wait for the answer.
+    pub fn request_fresh(&self) {
+        if let Some(wake) = &self.wake {
+            // Full: a round is due already.
+            let _ = wake.try_send(());
+        }
+    }
+
+    /// What was last published of a partition.
+    pub fn get(&self, partition: i32) -> Option<End> {
+        lock(&self.shared).ends.get(&partition).copied()
+    }
+
+    /// What was last published of all.
+    pub fn snapshot(&self) -> BTreeMap<i32, End> {
+        lock(&self.shared).ends.clone()
+    }
+
+    /// How many partitions the topic has.
+    pub fn partitions(&self) -> usize {
+        lock(&self.shared).partitions
+    }
+
+    /// Errors since the last call, by librdkafka's name of the code.
+    pub fn take_errors(&self) -> Vec<(String, u64)> {
+        std::mem::take(&mut lock(&self.shared).errors).into_iter().collect()
+    }
+}
+
+impl Drop for EndOffsets {
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Round {
+    observer: Observer,
+    shared: Arc<Mutex<Shared>>,
+    sequence: u64,
+    counted: Instant,
+}
+
+impl Round {
+    fn run(mut self, woken: &Receiver<()>, interval: Duration) {
+        loop {
+            match woken.recv_timeout(interval) {
+                Ok(()) | Err(RecvTimeoutError::Timeout) => self.ask(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn ask(&mut self) {
+        let asked: Vec<i32> = lock(&self.shared).asked.iter().copied().collect();
+        let fetched_at = Instant::now();
+        let bounds = self.observer.bounds(&asked, ANSWER_MAX);
+        if self.counted.elapsed() > RECOUNT {
+            self.counted = fetched_at;
+            // A failure shows in the errors; the old count stays.
+            let _ = self.observer.count_partitions();
+        }
+        let mut shared = lock(&self.shared);
+        shared.partitions = self.observer.partitions();
+        for (code, count) in self.observer.take_errors() {
+            *shared.errors.entry(code).or_default() += count;
+        }
+        let Ok(bounds) = bounds else {
+            *shared.errors.entry("EndOffsets".into()).or_default() += 1;
+            return;
+        };
+        self.sequence += 1;
+        for (partition, (low, end)) in bounds {
+            if shared.asked.contains(&partition) {
+                let end = End { low, end, fetched_at, sequence: self.sequence };
+                shared.ends.insert(partition, end);
+            }
+        }
+    }
+}
+
+/// Plain data stays whole when a holder panics.
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,226 @@
+//! A client without a group: looks at the topic from outside, so that no fetch stands in its way.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError as NativeError;
+use rdkafka::metadata::Metadata;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::context::Watch;
+use super::error::{KafkaError, is_refusal, is_unknown_topic};
+use super::settings::{KafkaSettings, Start};
+
+/// How long a new topic may be unknown to a broker before we believe that it is not there.
+const UNKNOWN_MAX: Duration = Duration::from_secs(1);
+/// The longest wait for one answer, so that errors are looked at in between.
+const ANSWER_MAX: Duration = Duration::from_millis(500);
+/// Events served at a time.
+const EVENTS_MAX: usize = 256;
+
+/// A connection that asks about one topic.
+pub struct Observer {
+    client: BaseConsumer<Watch>,
+    topic: String,
+    partitions: usize,
+    timeout: Duration,
+}
+
+impl Observer {
+    /// Connects and finds the topic.
+    ///
+    /// # Errors
+    /// Within `connect_timeout`: [`KafkaError::Setting`], [`KafkaError::Unreachable`],
+    /// [`KafkaError::Authentication`], [`KafkaError::UnknownTopic`].
+    pub fn connect(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        let client: BaseConsumer<Watch> = settings
+            .observer()?
+            .create_with_context(Watch::default())
+            .map_err(KafkaError::creation)?;
+        let mut observer = Self {
+            client,
+            topic: settings.topic.clone(),
+            partitions: 0,
+            timeout: settings.connect_timeout,
+        };
+        let begun = Instant::now();
+        let mut last = "no answer".to_owned();
+        while begun.elapsed() < settings.connect_timeout {
+            match observer.look() {
+                Ok(partitions) => {
+                    observer.partitions = partitions;
+                    return Ok(observer);
+                }
+                Err(code) => observer.judge(code, begun, settings)?,
+            }
+            last = observer.client.context().last().unwrap_or(last);
+        }
+        let (brokers, waited) = (settings.brokers.clone(), settings.connect_timeout);
+        Err(KafkaError::Unreachable { brokers, waited, reason: last })
+    }
+
+    /// The topic's partitions when they were last counted.
+    pub fn partitions(&self) -> usize {
+        self.partitions
+    }
+
+    /// Counts the topic's partitions again.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`].
+    pub fn count_partitions(&mut self) -> Result<usize, KafkaError> {
+        let failed = |code| KafkaError::transient(format!("look at topic {}", self.topic), code);
+        self.partitions = self.look().map_err(failed)?;
+        Ok(self.partitions)
+    }
+
+    /// The lowest offset of each partition, and the one after its last readable message, as the brokers
+    /// say now. A partition without an answer is missing.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`] when there was no answer at all.
+    pub fn bounds(
+        &self,
+        partitions: &[i32],
+        timeout: Duration,
+    ) -> Result<BTreeMap<i32, (i64, i64)>, KafkaError> {
+        let low = self.offsets(partitions, Offset::Beginning, timeout)?;
+        let end = self.offsets(partitions, Offset::End, timeout)?;
+        let both = |(partition, low)| Some((partition, (low, *end.get(&partition)?)));
+        Ok(low.into_iter().filter_map(both).collect())
+    }
+
+    /// The offset that a start means for one partition now.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`].
+    pub fn start_of(&self, partition: i32, start: Start) -> Result<i64, KafkaError> {
+        let of = |at| Ok(self.offsets(&[partition], at, self.timeout)?.get(&partition).copied());
+        let found = match start {
+            Start::Earliest => of(Offset::Beginning)?,
+            Start::Latest => of(Offset::End)?,
+            // Rounded up: a message of an earlier part of the millisecond is before the time.
+            Start::Time(ns) => match of(Offset::Offset(
+                ns.max(0).div_euclid(1_000_000) + i64::from(ns.max(0) % 1_000_000 != 0),
+            ))? {
+                // Nothing as late as that yet: what comes next.
+                None => of(Offset::End)?,
+                found => found,
+            },
+        };
+        let action = || format!("find the start of {}[{partition}]", self.topic);
+        found.ok_or_else(|| KafkaError::transient(action(), "the broker named no offset"))
+    }
+
+    /// Errors since the last call, by librdkafka's name of the code.
+    pub fn take_errors(&self) -> Vec<(String, u64)> {
+        self.serve();
+        self.client.context().take_counts()
+    }
+
+    /// One `ListOffsets` per broker; only answers that are offsets count.
+    fn offsets(
+        &self,
+        partitions: &[i32],
+        at: Offset,
+        timeout: Duration,
+    ) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        self.serve();
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let failed = |e: NativeError| {
+            KafkaError::transient(format!("ask for the offsets of topic {}", self.topic), e)
+        };
+        let mut asked = TopicPartitionList::with_capacity(partitions.len());
+        for &partition in partitions {
+            asked.add_partition_offset(&self.topic, partition, at).map_err(failed)?;
+        }
+        let answer = self.client.offsets_for_times(asked, timeout).map_err(failed)?;
+        let offsets = answer.elements().into_iter().filter_map(|element| match element.offset() {
+            Offset::Offset(offset) if offset >= 0 && element.error().is_ok() => {
+                Some((element.partition(), offset))
+            }
+            _ => None,
+        });
+        Ok(offsets.collect())
+    }
+
+    /// The number of partitions, or why there is none.
+    fn look(&self) -> Result<usize, RDKafkaErrorCode> {
+        let metadata = self.client.fetch_metadata(Some(&self.topic), ANSWER_MAX);
+        self.serve();
+        partitions_in(metadata, &self.topic)
+    }
+
+    /// Ends the waiting for a broker when it would be in vain.
+    fn judge(
+        &self,
+        code: RDKafkaErrorCode,
+        begun: Instant,
+        settings: &KafkaSettings,
+    ) -> Result<(), KafkaError> {
+        let KafkaSettings { topic, brokers, .. } = settings.clone();
+        let refused = is_refusal(code).then(|| code.to_string());
+        if let Some(reason) = self.client.context().refusal().or(refused) {
+            return Err(KafkaError::Authentication { brokers, reason });
+        }
+        if is_unknown_topic(code) && begun.elapsed() >= UNKNOWN_MAX {
+            return Err(KafkaError::UnknownTopic { topic, brokers });
+        }
+        let _ = self.client.poll(Duration::from_millis(50));
+        Ok(())
+    }
+
+    fn serve(&self) {
+        for _ in 0..EVENTS_MAX {
+            let served = self.client.context().served();
+            let polled = self.client.poll(Duration::ZERO);
+            if polled.is_none() && self.client.context().served() == served {
+                return;
+            }
+        }
+    }
+}
+
+fn partitions_in(
+    metadata: Result<Metadata, NativeError>,
+    topic: &str,
+) -> Result<usize, RDKafkaErrorCode> {
+    let unclear = RDKafkaErrorCode::Fail;
+    let metadata = metadata.map_err(|e| e.rdkafka_error_code().unwrap_or(unclear))?;
+    let found = metadata.topics().iter().find(|t| t.name() == topic).ok_or(unclear)?;
+    match (found.error(), found.partitions().len()) {
+        (Some(error), _) => Err(error.into()),
+        (None, 0) => Err(RDKafkaErrorCode::UnknownTopicOrPartition),
+        (None, partitions) => Ok(partitions),
+    }
+}
+
+/// Finds where partitions without a ledger begin; connects only when asked.
+pub struct Origins<'a> {
+    settings: &'a KafkaSettings,
+    observer: OnceCell<Observer>,
+}
+
+impl<'a> Origins<'a> {
+    /// For the topic and the start of these settings.
+    pub fn new(settings: &'a KafkaSettings) -> Self {
+        Self { settings, observer: OnceCell::new() }
+    }
+
+    /// The offset that `[source] start` means for a partition now.
+    ///
+    /// # Errors
+    /// As [`Observer::connect`] and [`Observer::start_of`].
+    pub fn offset(&self, partition: i32) -> Result<i64, KafkaError> {
+        if self.observer.get().is_none() {
+            let _ = self.observer.set(Observer::connect(self.settings)?);
+        }
+        let observer = self.observer.get().expect("set just before");
+        observer.start_of(partition, self.settings.start)
+    }
+}

@@ -1,0 +1,187 @@
+//! FAILURES 36: a storm of rebalances while a producer writes; nothing is lost, nothing counts twice.
+//!
+//! One member stays, another comes and goes. Each takes its positions from a ledger that both share, and
+//! commits what it has read now and then and when it must give a partition up.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Instant;
+
+use tidegauge_ingest::kafka::{
+    Compression, Consumer, EndOffsets, KafkaSettings, LaneOwner, Leave, Origins, OwnerError,
+    Producer, Revoked,
+};
+
+use crate::harness::{Kafka, PATIENCE, TICK, send};
+
+const PARTITIONS: u16 = 4;
+
+#[test]
+fn fm_36_a_storm_loses_and_doubles_nothing_with_range() {
+    storm("range");
+}
+
+#[test]
+fn fm_36_a_storm_loses_and_doubles_nothing_with_cooperative_sticky() {
+    storm("cooperative-sticky");
+}
+
+/// What is committed: the next offset of each partition, and every message.
+#[derive(Default)]
+struct Committed {
+    next: BTreeMap<i32, i64>,
+    messages: Vec<(i32, i64)>,
+}
+
+/// One member's lanes: read and not yet committed.
+struct Lanes {
+    committed: Rc<RefCell<Committed>>,
+    next: BTreeMap<i32, i64>,
+    open: Vec<(i32, i64)>,
+    rebalances: u32,
+}
+
+impl Lanes {
+    fn new(committed: &Rc<RefCell<Committed>>) -> Self {
+        let (next, open) = (BTreeMap::new(), Vec::new());
+        Self { committed: committed.clone(), next, open, rebalances: 0 }
+    }
+
+    fn poll(&mut self, consumer: &mut Consumer) {
+        let Some(batch) = consumer.poll(self, 500, TICK).expect("polled") else { return };
+        for (partition, message) in batch.iter() {
+            let next = self.next.get_mut(&partition).expect("a partition of ours");
+            assert_eq!(message.offset, *next, "partition {partition} has no gaps");
+            *next += 1;
+            self.open.push((partition, message.offset));
+        }
+    }
+
+    fn commit(&mut self) {
+        let mut committed = self.committed.borrow_mut();
+        for (partition, offset) in self.open.drain(..) {
+            let next = committed.next.entry(partition).or_insert(0);
+            assert_eq!(*next, offset, "partition {partition} was committed by someone else");
+            *next += 1;
+            committed.messages.push((partition, offset));
+        }
+    }
+}
+
+impl LaneOwner for Lanes {
+    fn assigned(&mut self, given: &[i32], _: &Origins<'_>) -> Result<Vec<i64>, OwnerError> {
+        self.rebalances += 1;
+        let committed = self.committed.borrow();
+        let from = |p: &i32| committed.next.get(p).copied().unwrap_or(0);
+        let offsets: Vec<i64> = given.iter().map(from).collect();
+        self.next.extend(given.iter().copied().zip(offsets.iter().copied()));
+        Ok(offsets)
+    }
+
+    fn revoked(&mut self, gone: &[i32], how: Revoked) -> Result<Vec<(i32, i64)>, OwnerError> {
+        if how == Revoked::Lost {
+            self.open.retain(|(partition, _)| !gone.contains(partition));
+        }
+        self.commit();
+        self.rebalances += 1;
+        Ok(gone.iter().filter_map(|p| Some((*p, self.next.remove(p)?))).collect())
+    }
+}
+
+/// Writes to the partitions in turn, a few messages per call.
+struct Writer {
+    producer: Producer,
+    sent: i64,
+}
+
+impl Writer {
+    fn write(&mut self) {
+        for _ in 0..40 {
+            send(&self.producer, (self.sent % i64::from(PARTITIONS)) as i32, self.sent);
+            self.sent += 1;
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a long run says how it went")]
+fn storm(strategy: &str) {
+    let Some(kafka) = Kafka::find() else { return };
+    let wanted =
+        std::env::var("TIDEGAUGE_REBALANCES").map_or(100, |n| n.parse().expect("a number"));
+    let topic = kafka.topic(PARTITIONS);
+    let settings = kafka.settings(
+        &topic,
+        &[("partition.assignment.strategy", strategy), ("heartbeat.interval.ms", "100")],
+    );
+    let producer = kafka.producer(&topic, Compression::Lz4);
+    let mut writer = Writer { producer, sent: 0 };
+    let committed = Rc::new(RefCell::new(Committed::default()));
+    let mut lanes = Lanes::new(&committed);
+    let mut consumer = Consumer::start(&settings, 0).expect("started");
+    let begun = Instant::now();
+    let mut rounds = 0;
+    while lanes.rebalances < wanted {
+        come_and_go(&settings, &mut writer, &mut consumer, &mut lanes);
+        rounds += 1;
+    }
+    writer.producer.flush(PATIENCE).expect("delivered");
+    read_to_end(&settings, &mut consumer, &mut lanes);
+    consumer.close(&mut lanes, Leave::Yes).expect("closed");
+
+    let mut messages = std::mem::take(&mut committed.borrow_mut().messages);
+    assert_eq!(messages.len() as i64, writer.sent, "lost or doubled");
+    messages.sort_unstable();
+    messages.dedup();
+    assert_eq!(messages.len() as i64, writer.sent, "lost and doubled");
+    let (rebalances, sent) = (lanes.rebalances, writer.sent);
+    eprintln!(
+        "{strategy}: {rebalances} rebalances in {rounds} rounds, {sent} messages, {:?}",
+        begun.elapsed()
+    );
+}
+
+/// A second member comes, gets its share, reads a little and goes.
+fn come_and_go(
+    settings: &KafkaSettings,
+    writer: &mut Writer,
+    stays: &mut Consumer,
+    lanes: &mut Lanes,
+) {
+    let mut guest_lanes = Lanes::new(&lanes.committed);
+    let mut guest = Consumer::start(settings, 1).expect("started");
+    let begun = Instant::now();
+    while guest.partitions().count() != 2 || stays.partitions().count() != 2 {
+        writer.write();
+        lanes.poll(stays);
+        guest_lanes.poll(&mut guest);
+        assert!(begun.elapsed() < PATIENCE, "the guest got no share");
+    }
+    for _ in 0..5 {
+        writer.write();
+        lanes.poll(stays);
+        guest_lanes.poll(&mut guest);
+    }
+    lanes.commit();
+    guest.close(&mut guest_lanes, Leave::Yes).expect("closed");
+    while stays.partitions().count() != usize::from(PARTITIONS) {
+        writer.write();
+        lanes.poll(stays);
+        assert!(begun.elapsed() < PATIENCE, "the guest's share did not come back");
+    }
+}
+
+fn read_to_end(settings: &KafkaSettings, consumer: &mut Consumer, lanes: &mut Lanes) {
+    let ends = EndOffsets::start(settings, TICK).expect("watching");
+    let all: Vec<i32> = (0..i32::from(PARTITIONS)).collect();
+    ends.watch(&all);
+    let begun = Instant::now();
+    let done = |lanes: &Lanes| {
+        all.iter().all(|p| ends.get(*p).is_some_and(|e| lanes.next.get(p) == Some(&e.end)))
+    };
+    while !done(lanes) {
+        lanes.poll(consumer);
+        assert!(begun.elapsed() < PATIENCE, "the end was not reached: {:?}", lanes.next);
+    }
+    lanes.commit();
+}

@@ -1,0 +1,136 @@
+//! Models that users bring: files of scikit-learn, read without Python.
+
+pub mod numpy;
+pub mod pickle;
+pub mod sklearn;
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tidegauge_flow::{KeySchema, KeyValue, SensorKey};
+
+use crate::entry::ModelEntry;
+use crate::model::ModelParams;
+use crate::set::describe;
+
+/// What the name of a model's file begins with.
+const PREFIX: &str = "model_";
+
+/// Endings that are no part of the sensor's name.
+const ENDINGS: [&str; 4] = [".pkl", ".pickle", ".joblib", ".sav"];
+
+/// Most files that one import looks at.
+pub const MAX_FILES: usize = 1_000_000;
+
+/// Models that were read, and files that were not with the reason.
+pub type Imports = (Vec<ModelEntry>, Vec<(PathBuf, String)>);
+
+/// Reads files, and all files of folders (not of folders in them), each named `model_<key>_<key>` for its
+/// sensor. `features` are the columns that the models will see, in their order.
+///
+/// An imported model's threshold is exactly 0: a row is an anomaly when its decision is not above 0.
+pub fn import_files(paths: &[PathBuf], key: &KeySchema, features: &[String]) -> Imports {
+    let (mut entries, mut refused): Imports = Default::default();
+    let mut files = Vec::new();
+    for path in paths {
+        match list(path) {
+            Ok(found) => files.extend(found),
+            Err(error) => refused.push((path.clone(), error.to_string())),
+        }
+    }
+    if let Some(file) = files.get(MAX_FILES) {
+        refused.push((
+            file.clone(),
+            format!("over the limit of {MAX_FILES} files, like all after it"),
+        ));
+        files.truncate(MAX_FILES);
+    }
+    let mut seen = HashSet::new();
+    for path in files {
+        match import_file(&path, key, features) {
+            Ok(entry) if seen.contains(&entry.key) => {
+                refused.push((path, format!("sensor {} has a model already", entry.key)));
+            }
+            Ok(entry) => {
+                seen.insert(entry.key.clone());
+                entries.push(entry);
+            }
+            Err(reason) => refused.push((path, reason)),
+        }
+    }
+    (entries, refused)
+}
+
+/// The sensor that a model's name says: what follows `model_`, split at underscores into as many values as
+/// there are key columns; the first one takes what is too much.
+///
+/// # Errors
+/// What is wrong with the name.
+pub fn name_to_key(name: &str, key: &KeySchema) -> Result<SensorKey, String> {
+    let refuse = || format!("{name:?} does not name a sensor: expected {PREFIX}{}", pattern(key));
+    let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    let rest = stem.strip_prefix(PREFIX).ok_or_else(refuse)?;
+    let columns = key.columns();
+    let mut parts: Vec<&str> = rest.rsplitn(columns.len(), '_').collect();
+    parts.reverse();
+    if parts.len() != columns.len() || parts.iter().any(|part| part.is_empty()) {
+        return Err(refuse());
+    }
+    let values = parts.iter().zip(columns).map(|(part, column)| KeyValue::parse(part, column.kind));
+    let values: Option<Vec<KeyValue>> = values.collect();
+    values.map(|values| SensorKey(values.into())).ok_or_else(refuse)
+}
+
+fn pattern(key: &KeySchema) -> String {
+    let names: Vec<_> = key.columns().iter().map(|c| format!("<{}>", c.name)).collect();
+    format!("{} for {}", names.join("_"), describe(key))
+}
+
+fn import_file(path: &Path, key: &KeySchema, features: &[String]) -> Result<ModelEntry, String> {
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or("its name is no text")?;
+    let key = name_to_key(name, key)?;
+    let size = fs::metadata(path).map_err(|e| e.to_string())?.len();
+    if size > pickle::MAX_BYTES as u64 {
+        return Err(format!("it has {size} bytes; at most {} are read", pickle::MAX_BYTES));
+    }
+    let bytes = fs::read(path).map_err(|e| e.to_string())?;
+    let imported = sklearn::read(&bytes)?;
+    if let Some(fitted) = imported.features.filter(|fitted| fitted != features) {
+        return Err(format!(
+            "it was fitted on the features {fitted:?}, the query gives {features:?}"
+        ));
+    }
+    let version = imported.version.unwrap_or_else(|| "of unknown version".into());
+    let entry = ModelEntry {
+        key,
+        features: features.to_vec(),
+        model: ModelParams::OneClassSvm(imported.svm),
+        threshold: 0.0,
+        calibration: None,
+        training: None,
+        source: format!("scikit-learn {version}, {name}"),
+    };
+    entry.check().map_err(|e| e.to_string())?;
+    Ok(entry)
+}
+
+/// The file itself, or the visible files of a folder by name.
+fn list(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)?.take(MAX_FILES + 1) {
+        let entry = entry?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && fs::metadata(entry.path())?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests;

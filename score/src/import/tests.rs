@@ -1,0 +1,183 @@
+//! Files of real scikit-learn versions, by their decisions.
+
+use serde::Deserialize;
+use tidegauge_flow::{KeyColumn, KeyType};
+
+use super::*;
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data");
+
+fn sensors() -> KeySchema {
+    let column = |name: &str| KeyColumn { name: name.into(), kind: KeyType::Int64 };
+    KeySchema::new(vec![column("Device"), column("Sensor")])
+}
+
+fn mean() -> Vec<String> {
+    vec!["mean".into()]
+}
+
+#[derive(Deserialize)]
+struct Decisions {
+    rows: Vec<f64>,
+    pipeline: Vec<f64>,
+    bare: Vec<f64>,
+}
+
+fn decisions() -> Decisions {
+    let text = fs::read_to_string(format!("{DATA}/sklearn/pickles.json")).expect("golden file");
+    serde_json::from_str(&text).expect("golden file")
+}
+
+fn read(name: &str) -> Result<sklearn::Imported, String> {
+    sklearn::read(&fs::read(format!("{DATA}/sklearn/pickles/{name}")).expect("golden file"))
+}
+
+fn check(name: &str, expected: &[f64], rows: &[f64]) {
+    let imported = read(name).expect(name);
+    let mut scores = vec![0.0; expected.len()];
+    ModelParams::OneClassSvm(imported.svm.clone()).build().scores(rows, &mut scores);
+    for (score, f) in scores.iter().zip(expected) {
+        let scale = f.abs().max(imported.svm.mass());
+        assert!((score + f).abs() <= 1e-9 * scale, "{name}: {} is not {f}", -score);
+    }
+    assert!(imported.version.is_some(), "{name}");
+}
+
+#[test]
+fn every_protocol_and_joblib_give_the_decisions_of_scikit_learn() {
+    let golden = decisions();
+    for protocol in 0..=5 {
+        check(&format!("pipeline_{protocol}.pkl"), &golden.pipeline, &golden.rows);
+    }
+    check("pipeline.joblib", &golden.pipeline, &golden.rows);
+    check("bare_5.pkl", &golden.bare, &golden.rows);
+}
+
+#[test]
+fn what_is_not_a_dense_gaussian_model_is_refused_by_name() {
+    let refusal = |name: &str| read(name).expect_err(name);
+    assert!(refusal("linear.pkl").contains("\"linear\""), "{}", refusal("linear.pkl"));
+    assert!(refusal("sparse.pkl").contains("scipy.sparse"), "{}", refusal("sparse.pkl"));
+    assert!(sklearn::read(b"\x78\x9c").expect_err("zlib").contains("compressed"));
+    assert!(sklearn::read(b"N.").expect_err("nothing").contains("no model"));
+}
+
+#[test]
+fn fm_49_a_model_of_other_features_is_refused_with_both_lists() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model_1_1.pkl");
+    fs::copy(format!("{DATA}/sklearn/pickles/named.pkl"), &path).expect("copies");
+    let import = |features: &[&str]| {
+        let features: Vec<String> = features.iter().map(|f| f.to_string()).collect();
+        import_files(std::slice::from_ref(&path), &sensors(), &features)
+    };
+    assert_eq!(import(&["mean", "stddev"]).0.len(), 1);
+    let cases = [
+        (&["stddev", "mean"][..], r#"["mean", "stddev"], the query gives ["stddev", "mean"]"#),
+        (&["mean"], r#"["mean", "stddev"], the query gives ["mean"]"#),
+    ];
+    for (features, says) in cases {
+        let (entries, refused) = import(features);
+        assert!(entries.is_empty());
+        assert!(refused[0].1.contains(says), "{}", refused[0].1);
+    }
+}
+
+#[test]
+fn names_say_sensors_by_the_last_parts_and_bad_files_don_t_stop_the_others() {
+    let key = |name: &str| name_to_key(name, &sensors()).map(|key| key.to_string());
+    assert_eq!(key("model_1_4"), Ok("1/4".into()));
+    assert_eq!(key("model_-1_04.joblib"), Ok("-1/4".into()));
+    for bad in ["model_1", "model_1_2_3", "model_a_1", "Model_1_4", "model_1_", "1_4", "model_"] {
+        assert!(key(bad).is_err(), "{bad}");
+    }
+    let column = |name: &str| KeyColumn { name: name.into(), kind: KeyType::String };
+    let texts = KeySchema::new(vec![column("Device"), column("Tag")]);
+    let key = name_to_key("model_pump_7_temp.pkl", &texts).expect("two texts");
+    assert_eq!(key.to_string(), "pump_7/temp");
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = format!("{DATA}/seedlike/models/model_2_3");
+    for name in ["model_2_3", "model_2_3.pkl", "model_9_9"] {
+        fs::copy(&good, folder.path().join(name)).expect("copies");
+    }
+    fs::write(folder.path().join("model_1_1"), b"cposix\nsystem\n.").expect("writes");
+    fs::write(folder.path().join("model_1_2"), &fs::read(&good).expect("reads")[..700])
+        .expect("writes");
+    fs::write(folder.path().join("README.md"), b"hello").expect("writes");
+    let paths = [folder.path().to_path_buf(), folder.path().join("absent")];
+    let (entries, refused) = import_files(&paths, &sensors(), &mean());
+    let keys: Vec<_> = entries.iter().map(|e| e.key.to_string()).collect();
+    assert_eq!(keys, ["2/3", "9/9"]);
+    let reasons: Vec<&str> = refused.iter().map(|(_, reason)| reason.as_str()).collect();
+    let says = ["No such file", "name a sensor", "posix.system", "ends in the middle", "already"];
+    for (reason, says) in reasons.iter().zip(says) {
+        assert!(reason.contains(says), "{reason} does not say {says}");
+    }
+    assert_eq!(reasons.len(), says.len());
+}
+
+/// Clear normal rows, clear anomalies, ties.
+fn count(entries: &[ModelEntry], csv: &str) -> [usize; 3] {
+    let mut counts = [0; 3];
+    for line in csv.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let value: f64 = fields[3].parse().expect("a number");
+        let key = name_to_key(&format!("model_{}_{}", fields[1], fields[2]), &sensors());
+        let key = key.expect("a sensor");
+        let entry = entries.iter().find(|e| e.key == key).expect("a model");
+        assert_eq!(entry.threshold.to_bits(), 0.0f64.to_bits());
+        let mut score = [0.0];
+        entry.model.build().scores(&[value], &mut score);
+        let clear = usize::from(score[0] >= entry.threshold);
+        counts[if score[0].abs() < 1e-9 { 2 } else { clear }] += 1;
+    }
+    counts
+}
+
+#[test]
+fn files_of_2018_give_the_labels_of_plain_arithmetic() {
+    let (entries, refused) =
+        import_files(&[format!("{DATA}/seedlike/models").into()], &sensors(), &mean());
+    assert_eq!((entries.len(), refused.len()), (15, 0), "{refused:?}");
+    assert_eq!(entries[3].source, "scikit-learn 0.19.2, model_1_4");
+    let csv = fs::read_to_string(format!("{DATA}/seedlike/readings.csv")).expect("golden file");
+    let labels = fs::read_to_string(format!("{DATA}/seedlike/labels.csv")).expect("golden file");
+    for (line, label) in csv.lines().zip(labels.lines()).skip(1) {
+        let found = count(&entries, &format!("header\n{line}"));
+        let expected = match label.rsplit(',').next().expect("a label") {
+            "0" => [1, 0, 0],
+            "1" => [0, 1, 0],
+            _ => [0, 0, 1],
+        };
+        assert_eq!(found, expected, "{line}");
+    }
+}
+
+/// The folder of the original sensors; absent elsewhere than in CI.
+fn originals() -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os("TIDEGAUGE_SEED_SENSORS") {
+        return Some(folder.into());
+    }
+    assert!(std::env::var_os("CI").is_none(), "CI must set TIDEGAUGE_SEED_SENSORS");
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "skipped: TIDEGAUGE_SEED_SENSORS is not set");
+    None
+}
+
+#[test]
+fn the_original_models_give_the_measured_counts_on_the_original_readings() {
+    let Some(folder) = originals() else { return };
+    let (entries, refused) = import_files(&[folder.join("models")], &sensors(), &mean());
+    assert_eq!((entries.len(), refused.len()), (15, 0), "{refused:?}");
+    let csv = fs::read_to_string(folder.join("sensor_data.csv")).expect("the readings");
+    assert_eq!(count(&entries, &csv), [10_974, 6_738, 56]);
+    let (made, _) = import_files(&[format!("{DATA}/seedlike/models").into()], &sensors(), &mean());
+    for (original, made) in entries.iter().zip(&made) {
+        assert_eq!(original.key, made.key);
+        let (ModelParams::OneClassSvm(a), ModelParams::OneClassSvm(b)) =
+            (&original.model, &made.model);
+        assert!((a.mean()[0] - b.mean()[0]).abs() < 1e-9, "{}", made.key);
+        let same = a.alpha().iter().zip(b.alpha()).all(|(a, b)| (a - b).abs() < 1e-9);
+        assert!(same && a.alpha().len() == b.alpha().len(), "{}", made.key);
+    }
+}

@@ -1,0 +1,198 @@
+//! Publishing, moving and looking up, on a store in memory that can lose answers and races.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tidegauge_flow::Entry;
+
+use super::*;
+use crate::set::tests::{entry, key, key_schema};
+
+/// What the store does to the next conditional writes.
+const HONEST: u32 = 0;
+const LOSES_ANSWER: u32 = 1;
+const LOSES_WRITE: u32 = 2;
+
+#[derive(Default)]
+struct Memory {
+    objects: Mutex<BTreeMap<String, Vec<u8>>>,
+    mood: AtomicU32,
+}
+
+impl Memory {
+    fn objects(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.objects.lock().expect("no test panics while it holds the lock")
+    }
+}
+
+impl Store for Memory {
+    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
+        let found = self.objects().get(path).cloned();
+        found.ok_or_else(|| StoreError::NotFound { path: path.into() })
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.objects().get(path).map(|bytes| bytes.len() as u64))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        let objects = self.objects();
+        let under = objects.iter().filter(|(path, _)| path.starts_with(prefix));
+        Ok(under.map(|(path, b)| Entry { path: path.clone(), size: b.len() as u64 }).collect())
+    }
+
+    fn put(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.objects().insert(path.into(), bytes.to_vec());
+        Ok(())
+    }
+
+    fn put_if_absent(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let mood = self.mood.swap(HONEST, Ordering::SeqCst);
+        if self.objects().contains_key(path) {
+            return Err(StoreError::Exists { path: path.into() });
+        }
+        if mood != LOSES_WRITE {
+            self.put(path, bytes)?;
+        }
+        if mood == HONEST {
+            return Ok(());
+        }
+        let source = io::Error::from(io::ErrorKind::TimedOut);
+        Err(StoreError::Ambiguous { path: path.into(), source })
+    }
+
+    fn publish(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        unreachable!("the registry never renames")
+    }
+
+    fn delete(&self, _: &str) -> Result<(), StoreError> {
+        unreachable!("the registry never deletes")
+    }
+
+    fn url(&self) -> String {
+        "memory".into()
+    }
+}
+
+fn registry() -> (Arc<Memory>, Registry) {
+    let store = Arc::new(Memory::default());
+    let dyn_store: Arc<dyn Store> = store.clone();
+    (store, Registry::new(dyn_store, "_tidegauge/models/"))
+}
+
+fn publish(registry: &Registry, tags: &[&str], level: f64, base: Option<u64>) -> u64 {
+    let entries = tags.iter().map(|tag| entry(key(1, tag), level)).collect();
+    registry.publish(&key_schema(), entries, base, "note", 5).expect("publishes")
+}
+
+#[test]
+fn versions_count_from_one_and_lookup_takes_the_newest_set_of_the_chain() {
+    let (store, registry) = registry();
+    assert_eq!(publish(&registry, &["a", "b"], 1.0, None), 1);
+    assert_eq!(publish(&registry, &["b", "c"], 2.0, Some(1)), 2);
+    assert_eq!(publish(&registry, &["d"], 3.0, None), 3);
+    assert!(store.objects().contains_key("_tidegauge/models/sets/00000000000000000002.parquet"));
+    assert!(registry.resolve("champion").expect("readable").is_none());
+    registry.move_alias("champion", 2, 9).expect("moves");
+    let models = registry.resolve("champion").expect("readable").expect("moved");
+    assert_eq!(models.versions(), [2, 1]);
+    let version = |tag| models.find(&key(1, tag)).map(|(_, version)| version);
+    assert_eq!(
+        [version("a"), version("b"), version("c"), version("d")],
+        [Some(1), Some(2), Some(2), None]
+    );
+    let all: Vec<_> = models.effective().map(|(e, v)| (e.key.to_string(), v)).collect();
+    assert_eq!(all, [("1/b".into(), 2), ("1/c".into(), 2), ("1/a".into(), 1)]);
+}
+
+#[test]
+fn a_lost_race_takes_the_next_version_and_a_lost_answer_is_settled_by_reading() {
+    let (store, registry) = registry();
+    store.mood.store(LOSES_ANSWER, Ordering::SeqCst);
+    assert_eq!(publish(&registry, &["a"], 1.0, None), 1, "written, only the answer was lost");
+    store.mood.store(LOSES_WRITE, Ordering::SeqCst);
+    let lost = registry.publish(&key_schema(), vec![entry(key(1, "a"), 1.0)], None, "n", 5);
+    assert!(matches!(lost, Err(ScoreError::Store(StoreError::Ambiguous { .. }))));
+    let path = "_tidegauge/models/sets/00000000000000000002.parquet";
+    let blind = registry.claim(path, b"another writer").expect("absent");
+    assert!(blind);
+    assert!(!registry.claim(path, b"ours").expect("there"));
+    assert_eq!(publish(&registry, &["a"], 1.0, None), 3);
+}
+
+#[test]
+fn fm_47_a_bad_set_never_takes_the_place_of_a_good_one() {
+    let (store, registry) = registry();
+    publish(&registry, &["a"], 1.0, None);
+    registry.move_alias("champion", 1, 9).expect("moves");
+    let good = store.objects()["_tidegauge/models/sets/00000000000000000001.parquet"].clone();
+    let half = good[..good.len() / 2].to_vec();
+    let cases = [(2, half), (3, Vec::new()), (4, good)];
+    for (version, bytes) in cases {
+        let path = format!("_tidegauge/models/sets/{version:020}.parquet");
+        store.put(&path, &bytes).expect("writes");
+        let error = registry.move_alias("champion", version, 10).expect_err("it is bad");
+        assert!(error.to_string().contains(&path), "{error}");
+        let base = registry.publish(
+            &key_schema(),
+            vec![entry(key(1, "z"), 1.0)],
+            Some(version),
+            "widens a bad set",
+            5,
+        );
+        assert!(base.is_err());
+    }
+    assert!(matches!(
+        registry.move_alias("champion", 99, 10),
+        Err(ScoreError::UnknownSet { version: 99, .. })
+    ));
+    let now = registry.alias("champion").expect("readable").expect("moved");
+    assert_eq!((now.version, now.number, now.moved_us), (1, 1, 9));
+    let bad: Vec<u64> = registry
+        .sets()
+        .expect("lists")
+        .iter()
+        .filter(|s| s.content.is_err())
+        .map(|s| s.version)
+        .collect();
+    assert_eq!(bad, [2, 3]);
+}
+
+#[test]
+fn aliases_move_with_history_and_only_under_plain_names() {
+    let (store, registry) = registry();
+    publish(&registry, &["a"], 1.0, None);
+    publish(&registry, &["a"], 2.0, None);
+    registry.move_alias("champion", 1, 10).expect("moves");
+    registry.move_alias("champion", 2, 20).expect("moves");
+    registry.move_alias("champion", 1, 30).expect("moves back");
+    registry.move_alias("challenger", 2, 40).expect("moves");
+    let history: Vec<_> = registry
+        .history("champion")
+        .expect("readable")
+        .iter()
+        .map(|r| (r.number, r.version))
+        .collect();
+    assert_eq!(history, [(1, 1), (2, 2), (3, 1)]);
+    let now: Vec<_> =
+        registry.aliases().expect("readable").into_iter().map(|r| (r.name, r.version)).collect();
+    assert_eq!(now, [("challenger".to_string(), 2), ("champion".to_string(), 1)]);
+    for name in ["", "a/b", "..", "ä", &"x".repeat(65)] {
+        assert!(matches!(registry.move_alias(name, 1, 0), Err(ScoreError::Alias { .. })), "{name}");
+    }
+    let path = "_tidegauge/models/aliases/champion/00000000000000000004.json";
+    store.put(path, b"{\"format\":1").expect("writes");
+    assert!(matches!(registry.resolve("champion"), Err(ScoreError::Alias { .. })));
+}
+
+#[test]
+fn a_set_is_shared_while_someone_holds_it_and_a_base_of_other_keys_is_refused() {
+    let (_, registry) = registry();
+    publish(&registry, &["a"], 1.0, None);
+    let first = registry.load(1).expect("loads");
+    assert!(Arc::ptr_eq(&first, &registry.load(1).expect("loads")));
+    let other = KeySchema::new(vec![key_schema().columns()[1].clone()]);
+    let entries = vec![entry(tidegauge_flow::SensorKey(key(1, "a").0[1..].into()), 1.0)];
+    let error = registry.publish(&other, entries, Some(1), "n", 5).expect_err("other keys");
+    assert!(error.to_string().contains("(Device int64, Tag string)"), "{error}");
+}

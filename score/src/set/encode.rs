@@ -1,0 +1,191 @@
+//! A set as Parquet: a row per sensor, so that `query` and other tools can read it too.
+//!
+//! Columns: the key columns as `key_<name>`, then those of [`OURS`], which no key column can be named
+//! like. What holds for the whole set is one JSON text in the file's metadata.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Float64Array, Float64Builder, Int64Array, ListBuilder, RecordBatch, StringArray,
+    StringBuilder, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue as Meta;
+use parquet::file::properties::WriterProperties;
+use tidegauge_flow::{KeySchema, KeyType, KeyValue};
+
+use super::{ModelSet, seal};
+use crate::calibration::Calibration;
+use crate::entry::{ModelEntry, TrainingSummary};
+use crate::error::ScoreError;
+use crate::model::ModelParams;
+use crate::svm::SvmParams;
+
+/// The metadata key of the JSON text.
+pub(super) const HEADER: &str = "tidegauge.models";
+
+/// The metadata key of the digest.
+const SEAL: &str = "tidegauge.seal";
+
+/// Rows that are turned into columns at a time.
+const BATCH: usize = 4096;
+
+pub(super) fn schema(key: &KeySchema) -> SchemaRef {
+    let keys = key.columns().iter();
+    let mut fields: Vec<Field> =
+        keys.map(|c| Field::new(format!("key_{}", c.name), c.kind.data_type(), false)).collect();
+    let list = |of: DataType| DataType::List(Arc::new(Field::new_list_field(of, false)));
+    let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let ours = [
+        ("kind", DataType::Utf8, false),
+        ("features", list(DataType::Utf8), false),
+        ("threshold", DataType::Float64, false),
+        ("mean", list(DataType::Float64), false),
+        ("scale", list(DataType::Float64), false),
+        ("vectors", list(DataType::Float64), false),
+        ("alpha", list(DataType::Float64), false),
+        ("gamma", DataType::Float64, false),
+        ("rho", DataType::Float64, false),
+        ("calibration_scores", list(DataType::Float64), false),
+        ("calibration_severities", list(DataType::Float64), false),
+        ("calibration_samples", DataType::UInt64, true),
+        ("trained_from", time(), true),
+        ("trained_to", time(), true),
+        ("trained_rows", DataType::UInt64, true),
+        ("trained_rows_used", DataType::UInt64, true),
+        ("false_alarm_rate", DataType::Float64, true),
+        ("source", DataType::Utf8, false),
+        ("hash", DataType::Utf8, false),
+    ];
+    fields.extend(ours.map(|(name, of, nullable)| Field::new(name, of, nullable)));
+    Arc::new(Schema::new(fields))
+}
+
+pub(super) fn to_parquet(set: &ModelSet) -> Result<Vec<u8>, ScoreError> {
+    let refuse = |e: &dyn std::fmt::Display| ScoreError::Set {
+        set: set.header.version.to_string(),
+        what: e.to_string(),
+    };
+    let header = set.header.to_json(set.entries().len());
+    let level = ZstdLevel::try_new(3).map_err(|e| refuse(&e))?;
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_key_value_metadata(Some(vec![
+            Meta::new(HEADER.to_string(), header),
+            Meta::new(SEAL.to_string(), seal::placeholder()),
+        ]))
+        .build();
+    let schema = schema(&set.header.key);
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), Some(properties))
+        .map_err(|e| refuse(&e))?;
+    let entries: Vec<&ModelEntry> = set.entries().map(Arc::as_ref).collect();
+    for entries in entries.chunks(BATCH) {
+        let columns = columns(&set.header.key, entries);
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+        writer.write(&batch).map_err(|e| refuse(&e))?;
+    }
+    writer.close().map_err(|e| refuse(&e))?;
+    seal::seal(&mut bytes);
+    Ok(bytes)
+}
+
+fn columns(key: &KeySchema, entries: &[&ModelEntry]) -> Vec<ArrayRef> {
+    let mut columns: Vec<ArrayRef> =
+        (0..key.columns().len()).map(|i| key_column(key.columns()[i].kind, i, entries)).collect();
+    let svm = |e: &ModelEntry| match &e.model {
+        ModelParams::OneClassSvm(svm) => svm.clone(),
+    };
+    let svms: Vec<SvmParams> = entries.iter().map(|e| svm(e)).collect();
+    let numbers = |get: fn(&SvmParams) -> &[f64]| lists(svms.iter().map(get));
+    let knots = |get: fn(&Calibration) -> &[f64]| {
+        lists(entries.iter().map(|e| e.calibration.as_ref().map_or(&[][..], get)))
+    };
+    let samples = entries.iter().map(|e| e.calibration.as_ref().map(Calibration::samples));
+    columns.extend([
+        texts(entries.iter().map(|e| e.model.kind())),
+        names(entries),
+        floats(entries.iter().map(|e| e.threshold)),
+        numbers(SvmParams::mean),
+        numbers(SvmParams::scale),
+        numbers(SvmParams::vectors),
+        numbers(SvmParams::alpha),
+        floats(svms.iter().map(SvmParams::gamma)),
+        floats(svms.iter().map(SvmParams::rho)),
+        knots(Calibration::scores),
+        knots(Calibration::severities),
+        Arc::new(samples.collect::<UInt64Array>()) as ArrayRef,
+    ]);
+    columns.extend(training(entries.iter().map(|e| e.training).collect()));
+    columns.push(texts(entries.iter().map(|e| e.source.as_str())));
+    columns.push(Arc::new(StringArray::from_iter_values(entries.iter().map(|e| e.hash()))));
+    columns
+}
+
+fn key_column(kind: KeyType, column: usize, entries: &[&ModelEntry]) -> ArrayRef {
+    let values = entries.iter().map(|e| &e.key.0[column]);
+    match kind {
+        KeyType::Int64 => {
+            let int = |v: &KeyValue| match v {
+                KeyValue::Int(v) => Some(*v),
+                KeyValue::Str(_) => None,
+            };
+            Arc::new(values.map(int).collect::<Int64Array>())
+        }
+        KeyType::String => {
+            let text = |v: &KeyValue| match v {
+                KeyValue::Int(_) => None,
+                KeyValue::Str(v) => Some(v.to_string()),
+            };
+            Arc::new(values.map(text).collect::<StringArray>())
+        }
+    }
+}
+
+fn training(all: Vec<Option<TrainingSummary>>) -> [ArrayRef; 5] {
+    let time = |get: fn(TrainingSummary) -> i64| -> ArrayRef {
+        let times: TimestampMicrosecondArray = all.iter().map(|t| t.map(get)).collect();
+        Arc::new(times.with_timezone("UTC"))
+    };
+    let count = |get: fn(TrainingSummary) -> u64| -> ArrayRef {
+        Arc::new(all.iter().map(|t| t.map(get)).collect::<UInt64Array>())
+    };
+    let rate = all.iter().map(|t| t.map(|t| t.false_alarm_rate)).collect::<Float64Array>();
+    [
+        time(|t| t.from_us),
+        time(|t| t.to_us),
+        count(|t| t.rows),
+        count(|t| t.rows_used),
+        Arc::new(rate),
+    ]
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+fn floats(values: impl Iterator<Item = f64>) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(values))
+}
+
+fn lists<'a>(rows: impl Iterator<Item = &'a [f64]>) -> ArrayRef {
+    let field = Field::new_list_field(DataType::Float64, false);
+    let mut builder = ListBuilder::new(Float64Builder::new()).with_field(field);
+    for row in rows {
+        builder.values().append_slice(row);
+        builder.append(true);
+    }
+    Arc::new(builder.finish())
+}
+
+fn names(entries: &[&ModelEntry]) -> ArrayRef {
+    let field = Field::new_list_field(DataType::Utf8, false);
+    let mut builder = ListBuilder::new(StringBuilder::new()).with_field(field);
+    for entry in entries {
+        entry.features.iter().for_each(|name| builder.values().append_value(name));
+        builder.append(true);
+    }
+    Arc::new(builder.finish())
+}

@@ -1,0 +1,139 @@
+//! Sets go through their file unchanged, and bad files are refused.
+
+use proptest::prelude::*;
+use tidegauge_flow::{KeyColumn, KeyType, KeyValue};
+
+use super::*;
+use crate::calibration::Calibration;
+use crate::entry::TrainingSummary;
+use crate::model::ModelParams;
+use crate::svm::{SvmParams, SvmParts};
+
+/// Sensors named by (Device int64, Tag string).
+pub(crate) fn key_schema() -> KeySchema {
+    KeySchema::new(vec![
+        KeyColumn { name: "Device".into(), kind: KeyType::Int64 },
+        KeyColumn { name: "Tag".into(), kind: KeyType::String },
+    ])
+}
+
+pub(crate) fn key(device: i64, tag: &str) -> SensorKey {
+    SensorKey(Box::new([KeyValue::Int(device), KeyValue::Str(tag.into())]))
+}
+
+/// A model of one feature, normal around `level`.
+pub(crate) fn entry(key: SensorKey, level: f64) -> ModelEntry {
+    let svm = SvmParams::new(SvmParts {
+        mean: vec![level],
+        scale: vec![1.0],
+        vectors: vec![-1.0, 1.0],
+        alpha: vec![0.5, 0.5],
+        gamma: 0.1,
+        rho: 0.5,
+    })
+    .expect("the numbers are a model");
+    ModelEntry {
+        key,
+        features: vec!["mean".into()],
+        model: ModelParams::OneClassSvm(svm),
+        threshold: 0.0,
+        calibration: None,
+        training: None,
+        source: "test".into(),
+    }
+}
+
+pub(crate) fn header(version: u64, base: Option<u64>) -> SetHeader {
+    SetHeader { version, base, key: key_schema(), note: "a note".into(), created_us: 7 }
+}
+
+fn rich_set() -> ModelSet {
+    let mut trained = entry(key(-3, "ä b"), 1e-300);
+    trained.threshold = -0.1 + 0.3;
+    trained.calibration = Calibration::from_scores(vec![0.1, 0.2, 0.7]);
+    trained.training = Some(TrainingSummary {
+        from_us: -5,
+        to_us: i64::MAX,
+        rows: 300,
+        rows_used: 299,
+        false_alarm_rate: 1.0 / 3.0,
+    });
+    let entries = vec![entry(key(2, ""), 0.1), trained, entry(key(2, "b"), -0.0)];
+    ModelSet::new(header(3, Some(2)), entries).expect("a good set")
+}
+
+#[test]
+fn fm_52_a_set_read_back_scores_bit_for_bit_as_before() {
+    let set = rich_set();
+    let read = ModelSet::from_bytes("3", set.to_bytes().expect("writes")).expect("reads");
+    assert_eq!(read.header, set.header);
+    for (a, b) in read.entries().zip(set.entries()) {
+        assert_eq!(a.hash(), b.hash(), "{}", b.key);
+        assert_eq!(a, b);
+        let rows: Vec<f64> = (-40..40).map(|i| f64::from(i) * 0.17).collect();
+        let (mut before, mut after) = (vec![0.0; 80], vec![0.0; 80]);
+        a.model.build().scores(&rows, &mut after);
+        b.model.build().scores(&rows, &mut before);
+        let bits = |v: &[f64]| v.iter().map(|f| f.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&before), bits(&after));
+    }
+}
+
+#[test]
+fn a_set_that_is_not_whole_or_not_ours_is_refused_by_name() {
+    let bytes = rich_set().to_bytes().expect("writes");
+    let check = |bytes: Vec<u8>, says: &str| {
+        let error = ModelSet::from_bytes("00012", bytes).expect_err(says).to_string();
+        assert!(error.starts_with("model set 00012 cannot be used"), "{error}");
+        assert!(error.contains(says), "{error}");
+    };
+    check(Vec::new(), "only a part of one");
+    check(bytes[..bytes.len() / 2].to_vec(), "only a part of one");
+    check(b"PAR1".to_vec(), "no model set");
+    let mut changed = bytes.clone();
+    changed[bytes.len() / 2] ^= 1;
+    check(changed, "not those that were written");
+    check(bytes[1..].to_vec(), "not those that were written");
+    let text = r#""format":1"#.as_bytes();
+    let at = |bytes: &[u8]| bytes.windows(text.len()).position(|w| w == text);
+    let mut newer = bytes.clone();
+    while let Some(i) = at(&newer) {
+        newer[i..i + text.len()].copy_from_slice(br#""format":2"#);
+    }
+    let digits = newer.windows(17).rposition(|w| w == b"tidegauge-sha256:").expect("sealed") + 17;
+    newer[digits..digits + 64].fill(b'0');
+    seal::seal(&mut newer);
+    check(newer, "it has format 2, this program reads 1");
+}
+
+#[test]
+fn a_set_of_bad_entries_is_not_made() {
+    let check = |entries: Vec<ModelEntry>, says: &str| {
+        let error = ModelSet::new(header(1, None), entries).expect_err(says).to_string();
+        assert!(error.contains(says), "{error}");
+    };
+    check(vec![], "it has 0 models");
+    check(vec![entry(key(1, "a"), 0.0), entry(key(1, "a"), 1.0)], "1/a");
+    check(vec![entry(SensorKey(Box::new([KeyValue::Int(1)])), 0.0)], "(Device int64, Tag string)");
+    let mut unnamed = entry(key(1, "a"), 0.0);
+    unnamed.features.clear();
+    check(vec![unnamed], "1 features and 0 names");
+    let mut open = entry(key(1, "a"), 0.0);
+    open.threshold = f64::NAN;
+    check(vec![open], "threshold is NaN");
+}
+
+proptest! {
+    #[test]
+    fn damaged_bytes_are_refused_or_harmless(flips in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 1..4)) {
+        let set = rich_set();
+        let mut bytes = set.to_bytes().expect("writes");
+        for (index, flip) in flips {
+            let i = index.index(bytes.len());
+            bytes[i] ^= flip;
+        }
+        if let Ok(read) = ModelSet::from_bytes("3", bytes) {
+            prop_assert!(read == set, "a wrong number came through");
+        }
+    }
+}

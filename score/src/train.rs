@@ -1,0 +1,220 @@
+//! One model per sensor from its own normal windows.
+//!
+//! *How the threshold is set*: the scores of windows that a model was not trained on (five folds of time
+//! blocks) say how far normal windows go; their tail is continued to the false-alarm rate that is asked
+//! for. See [`threshold`]. *Stated sampling*: of more rows than the cap, evenly spaced ones in time are
+//! used. Training has no randomness: the same rows give the same model.
+
+mod fit;
+mod samples;
+mod threshold;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+use thiserror::Error;
+use tidegauge_flow::SensorKey;
+
+use self::samples::Samples;
+use crate::calibration::Calibration;
+use crate::entry::{ModelEntry, TrainingSummary};
+use crate::error::ScoreError;
+use crate::model::ModelParams;
+use crate::svm::{SvmParams, SvmParts};
+
+/// Fewest rows that any training asks for: two in each fold.
+pub const ROWS_LEAST: usize = 10;
+
+/// Most rows that any training uses: linfa keeps a dense matrix of rows x rows, 200 MB here.
+pub const ROWS_MOST: usize = 5_000;
+
+/// The training rows of one sensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SensorRows {
+    /// The sensor.
+    pub key: SensorKey,
+    /// The end of each window, microseconds since 1970 in UTC; any order.
+    pub window_end_us: Vec<i64>,
+    /// The features, row-major.
+    pub rows: Vec<f64>,
+}
+
+/// How to train. The defaults flag spikes of 6 standard deviations and stuck values on windows of about ten
+/// readings with mean, standard deviation, minimum and maximum, from 200 windows on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainOptions {
+    /// Share of training rows that may lie outside; above 0, below 1.
+    pub nu: f64,
+    /// The kernel's width on standardised features; 1 / number of features when not given.
+    pub gamma: Option<f64>,
+    /// Sensors with fewer usable rows get no model.
+    pub rows_min: usize,
+    /// Of more usable rows, so many are used, evenly spaced.
+    pub rows_max: usize,
+    /// When the solver may stop, relative to the size of its gradients (nu times rows).
+    pub tolerance: f64,
+    /// The share of normal windows that may be flagged.
+    pub false_alarm_rate: f64,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            nu: 0.1,
+            gamma: None,
+            rows_min: 30,
+            rows_max: 2_000,
+            tolerance: 1e-7,
+            false_alarm_rate: 0.002,
+        }
+    }
+}
+
+/// What came of training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The models, in the order of the samples.
+    pub entries: Vec<ModelEntry>,
+    /// Sensors that got none, with the reason.
+    pub skipped: Vec<(SensorKey, SkipReason)>,
+}
+
+/// Why a sensor got no model.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SkipReason {
+    /// Not enough rows, after those with a null, NaN or infinity are left out.
+    #[error("{usable} of its {rows} rows are usable, at least {min} are needed")]
+    TooFewRows {
+        /// Rows that there were.
+        rows: usize,
+        /// Rows with finite features only.
+        usable: usize,
+        /// Rows that are needed.
+        min: usize,
+    },
+    /// The columns given for the sensor don't have the same number of rows.
+    #[error("it has {times} window ends and {values} values for {width} features")]
+    Shape {
+        /// Window ends.
+        times: usize,
+        /// Values.
+        values: usize,
+        /// Features.
+        width: usize,
+    },
+    /// The solver or the numbers failed.
+    #[error("no model fits it: {0}")]
+    NotFitted(String),
+}
+
+impl TrainOptions {
+    fn check(&self) -> Result<(), ScoreError> {
+        let refuse =
+            |name, value: String, expected| Err(ScoreError::Option { name, value, expected });
+        if !(self.nu > 0.0 && self.nu < 1.0) {
+            return refuse("nu", self.nu.to_string(), "it must be above 0 and below 1");
+        }
+        if let Some(gamma) = self.gamma.filter(|g| !(*g > 0.0 && g.is_finite())) {
+            return refuse("gamma", gamma.to_string(), "it must be above 0");
+        }
+        if self.rows_min < ROWS_LEAST {
+            return refuse("rows_min", self.rows_min.to_string(), "it must be at least 10");
+        }
+        if self.rows_max < self.rows_min || self.rows_max > ROWS_MOST {
+            let expected = "it must be at least rows_min and at most 5000";
+            return refuse("rows_max", self.rows_max.to_string(), expected);
+        }
+        if !(self.tolerance > 0.0 && self.tolerance <= 0.1) {
+            return refuse("tolerance", self.tolerance.to_string(), "it must be in (0, 0.1]");
+        }
+        if !(self.false_alarm_rate > 0.0 && self.false_alarm_rate <= 0.5) {
+            let value = self.false_alarm_rate.to_string();
+            return refuse("false_alarm_rate", value, "it must be in (0, 0.5]");
+        }
+        Ok(())
+    }
+}
+
+/// Trains the sensors in parallel on rayon's current pool. `progress` is told, from any thread, how many
+/// sensors are done.
+///
+/// # Errors
+/// [`ScoreError::Option`] for an option outside its range. A sensor that can't be trained is in the report.
+pub fn train(
+    features: &[String],
+    samples: &[SensorRows],
+    options: &TrainOptions,
+    progress: &(dyn Fn(usize) + Sync),
+) -> Result<Report, ScoreError> {
+    options.check()?;
+    if features.is_empty() {
+        let expected = "models need at least one";
+        return Err(ScoreError::Option { name: "features", value: "empty".into(), expected });
+    }
+    let done = AtomicUsize::new(0);
+    let train = |rows: &SensorRows| {
+        let entry = train_sensor(features, rows, options);
+        progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+        entry.map_err(|reason| (rows.key.clone(), reason))
+    };
+    let results: Vec<_> = samples.par_iter().map(train).collect();
+    let mut report = Report { entries: Vec::new(), skipped: Vec::new() };
+    for result in results {
+        match result {
+            Ok(entry) => report.entries.push(entry),
+            Err(skipped) => report.skipped.push(skipped),
+        }
+    }
+    Ok(report)
+}
+
+fn train_sensor(
+    features: &[String],
+    rows: &SensorRows,
+    options: &TrainOptions,
+) -> Result<ModelEntry, SkipReason> {
+    let width = features.len();
+    let samples = Samples::new(rows, width, options)?;
+    let fitter = fit::Fitter {
+        width,
+        nu: options.nu,
+        gamma: options.gamma.unwrap_or(1.0 / width as f64),
+        tolerance: options.tolerance,
+    };
+    let not_fitted = |e: String| SkipReason::NotFitted(e);
+    let fitted = fitter.fit(&samples.standardised).map_err(not_fitted)?;
+    let held_out = threshold::HeldOut::new(&fitter, &samples.standardised).map_err(not_fitted)?;
+    let far = options.false_alarm_rate;
+    let (gamma, rho, mass) = (fitter.gamma, fitted.rho, fitted.mass());
+    let score = |distance: f64| rho - mass * (-gamma * distance * distance).exp();
+    let svm = SvmParams::new(SvmParts {
+        mean: samples.mean,
+        scale: samples.scale,
+        vectors: fitted.vectors,
+        alpha: fitted.alpha,
+        gamma,
+        rho,
+    })
+    .map_err(|e| not_fitted(e.to_string()))?;
+    let training = TrainingSummary {
+        from_us: samples.from_us,
+        to_us: samples.to_us,
+        rows: samples.rows as u64,
+        rows_used: (samples.standardised.len() / width) as u64,
+        false_alarm_rate: held_out.false_alarm_rate(gamma, far),
+    };
+    let entry = ModelEntry {
+        key: rows.key.clone(),
+        features: features.to_vec(),
+        model: ModelParams::OneClassSvm(svm),
+        threshold: score(held_out.threshold(gamma, far)),
+        calibration: Calibration::from_scores(held_out.distances().map(score).collect()),
+        training: Some(training),
+        source: "trained here".into(),
+    };
+    entry.check().map_err(|e| not_fitted(e.to_string()))?;
+    Ok(entry)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Requests over real connections.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Limits, Server};
+use crate::{Health, LaneLabels, Metrics, ServeError};
+
+const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Ends a test that would otherwise wait for ever for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Fixture {
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    server: Server,
+}
+
+fn start(limits: Limits) -> Fixture {
+    let metrics = Arc::new(Metrics::new().expect("the names are distinct"));
+    let health = Arc::new(Health::new());
+    let server = Server::start_limited(ANYWHERE, Arc::clone(&metrics), Arc::clone(&health), limits)
+        .expect("a free port");
+    Fixture { metrics, health, server }
+}
+
+impl Fixture {
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.server.local_addr()).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream
+    }
+
+    /// The whole answer to one request on a connection of its own.
+    fn ask(&self, method: &str, path: &str) -> String {
+        let mut stream = self.connect();
+        send(&mut stream, method, path, "close");
+        rest(&mut stream)
+    }
+}
+
+fn send(stream: &mut TcpStream, method: &str, path: &str, connection: &str) {
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: t\r\nConnection: {connection}\r\n\r\n")
+        .expect("the server reads");
+}
+
+/// Everything up to the connection's end, which a server may also bring about by a reset.
+fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => bytes.extend_from_slice(&chunk[..read]),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            Err(error) => panic!("no end of the answer: {error}"),
+        }
+    }
+    String::from_utf8(bytes).expect("answers are text")
+}
+
+#[test]
+fn metrics_are_served_in_the_text_format() {
+    let fixture = start(Limits::default());
+    let labels = LaneLabels { reasons: &["empty"], statuses: &["ok"], tables: &["late"] };
+    let lane = fixture.metrics.lane("sensors-0", &labels);
+    lane.messages.inc_by(12);
+    let answer = fixture.ask("GET", "/metrics");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
+    assert!(answer.contains(r#"tidegauge_ingest_messages_total{lane="sensors-0"} 12"#), "{answer}");
+    lane.remove();
+    assert!(!fixture.ask("GET", "/metrics").contains("sensors-0"));
+}
+
+#[test]
+fn probes_follow_the_health_and_say_why() {
+    let fixture = start(Limits::default());
+    assert!(fixture.ask("GET", "/health/live").starts_with("HTTP/1.1 200 "));
+    let starting = fixture.ask("GET", "/health/ready");
+    assert!(starting.starts_with("HTTP/1.1 503 "), "{starting}");
+    assert!(starting.ends_with("\r\n\r\nstarting\n"), "{starting}");
+    fixture.health.ready();
+    assert!(fixture.ask("GET", "/health/ready").starts_with("HTTP/1.1 200 "));
+    fixture.health.dead("lane sensors-0 stopped");
+    let dead = fixture.ask("GET", "/health/live");
+    assert!(dead.starts_with("HTTP/1.1 503 "), "{dead}");
+    assert!(dead.ends_with("\r\n\r\nlane sensors-0 stopped\n"), "{dead}");
+}
+
+#[test]
+fn other_methods_and_paths_are_refused() {
+    let fixture = start(Limits::default());
+    for (method, path, status) in [
+        ("POST", "/metrics", "405"),
+        ("DELETE", "/health/ready", "405"),
+        ("GET", "/", "404"),
+        ("GET", "/metrics/more", "404"),
+        ("POST", "/nowhere", "404"),
+    ] {
+        let answer = fixture.ask(method, path);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {path}: {answer}");
+    }
+}
+
+#[test]
+fn nonsense_and_oversized_headers_are_refused_and_the_server_goes_on() {
+    let fixture = start(Limits::default());
+    let mut nonsense = fixture.connect();
+    nonsense.write_all(b"\x16\x03\x01 not http at all\r\n\r\n").expect("the server reads");
+    assert!(rest(&mut nonsense).starts_with("HTTP/1.1 400 "));
+    let mut oversized = fixture.connect();
+    // The server may close before all of it is written.
+    let _ = write!(oversized, "GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(64 << 10));
+    let answer = rest(&mut oversized);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert!(fixture.ask("GET", "/health/live").starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn a_client_that_never_finishes_its_header_is_cut_off() {
+    let fixture = start(Limits { header_time: Duration::from_millis(50), ..Limits::default() });
+    let mut slow = fixture.connect();
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost:").expect("the server reads");
+    let answer = rest(&mut slow);
+    assert!(!answer.contains("200 OK"), "{answer}");
+}
+
+#[test]
+fn a_connection_over_the_limit_waits_for_a_slot() {
+    let fixture = start(Limits { connections: 1, ..Limits::default() });
+    let mut first = fixture.connect();
+    send(&mut first, "GET", "/health/live", "keep-alive");
+    let mut start = [0; 12];
+    first.read_exact(&mut start).expect("the first is answered");
+    let mut second = fixture.connect();
+    send(&mut second, "GET", "/health/live", "close");
+    second.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout can be set");
+    let waiting = second.read(&mut start).expect_err("no answer while the slot is taken");
+    assert!(
+        matches!(waiting.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut),
+        "{waiting}"
+    );
+    drop(first);
+    second.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    assert!(rest(&mut second).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn an_old_connection_is_ended() {
+    let fixture = start(Limits { connection_time: Duration::from_millis(50), ..Limits::default() });
+    let mut idle = fixture.connect();
+    assert_eq!(rest(&mut idle), "");
+}
+
+#[test]
+fn a_taken_port_is_named_in_the_error() {
+    let fixture = start(Limits::default());
+    let taken = fixture.server.local_addr();
+    let again = Server::start(taken, Arc::clone(&fixture.metrics), Arc::clone(&fixture.health));
+    let error = again.expect_err("the port is taken");
+    assert!(matches!(error, ServeError::Bind { address, .. } if address == taken));
+    assert!(error.to_string().starts_with(&format!("cannot listen on {taken}: ")), "{error}");
+}
+
+#[test]
+fn a_stopped_server_frees_its_port_and_ends_idle_connections() {
+    let fixture = start(Limits::default());
+    let address = fixture.server.local_addr();
+    let mut idle = fixture.connect();
+    send(&mut idle, "GET", "/health/live", "keep-alive");
+    let mut begin = [0; 12];
+    idle.read_exact(&mut begin).expect("it is answered");
+    fixture.server.stop();
+    rest(&mut idle);
+    assert!(TcpStream::connect(address).is_err(), "nothing listens any more");
+}

@@ -1,0 +1,153 @@
+//! The process's metrics, in a registry of their own, named `tidegauge_<stage>_<noun>_<unit>`.
+//!
+//! *Guarantees*: no label takes unbounded values. A lane's series all exist, at 0, from the moment
+//! the lane is there, and are gone when it goes, so that dashboards neither miss a first event nor
+//! show a lane that another process has. Counting costs one atomic addition: names are resolved
+//! once.
+
+mod lane;
+mod process;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    exponential_buckets,
+};
+
+use crate::ServeError;
+use lane::LaneFamilies;
+pub use lane::{Labelled, LaneLabels, LaneMetrics};
+use process::Process;
+
+/// Distinct Kafka error codes that are counted by name; further ones are counted as `other`.
+const KAFKA_CODES_MAX: usize = 64;
+
+/// Upper bounds of the commit time's buckets, seconds.
+const COMMIT_SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// All metrics of the process. See the module's documentation.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Messages per batch that a consumer handed over.
+    pub batch_messages: Histogram,
+    /// Time from the cut of an epoch to its published files, seconds.
+    pub commit_seconds: Histogram,
+    registry: Registry,
+    lanes: Arc<LaneFamilies>,
+    kafka_errors: IntCounterVec,
+    kafka_codes: Mutex<BTreeSet<String>>,
+    /// Absent where the system has no `/proc`: no number is better than a wrong one.
+    process: Option<Process>,
+}
+
+impl Metrics {
+    /// Registers every metric.
+    ///
+    /// # Errors
+    /// [`ServeError::Metrics`] when two have the same name.
+    pub fn new() -> Result<Self, ServeError> {
+        let registry = Registry::new();
+        let batch_messages = histogram(
+            &registry,
+            "tidegauge_ingest_batch_messages",
+            "Messages per batch that a consumer handed over.",
+            exponential_buckets(1.0, 2.0, 17)?,
+        )?;
+        let commit_seconds = histogram(
+            &registry,
+            "tidegauge_sink_commit_seconds",
+            "Time from the cut of an epoch to its published files, seconds.",
+            COMMIT_SECONDS.to_vec(),
+        )?;
+        let kafka_errors = counters(
+            &registry,
+            "tidegauge_ingest_kafka_errors_total",
+            "Errors that the Kafka client reported, by its code.",
+            &["code"],
+        )?;
+        let build = gauges(&registry, "tidegauge_build_info", "Always 1.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Ok(Self {
+            batch_messages,
+            commit_seconds,
+            lanes: Arc::new(LaneFamilies::register(&registry)?),
+            kafka_errors,
+            kafka_codes: Mutex::default(),
+            process: Process::register(&registry)?,
+            registry,
+        })
+    }
+
+    /// The handles of one lane. Asked again for a lane that is there, it gives the same series.
+    pub fn lane(&self, name: &str, labels: &LaneLabels) -> LaneMetrics {
+        self.lanes.open(name, labels)
+    }
+
+    /// Counts errors of the Kafka client. For errors, not for events: it looks the code up.
+    pub fn kafka_errors(&self, code: &str, count: u64) {
+        let mut codes = self.kafka_codes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = codes.contains(code);
+        if !known && codes.len() < KAFKA_CODES_MAX {
+            codes.insert(code.to_owned());
+        }
+        let label = if codes.contains(code) { code } else { "other" };
+        self.kafka_errors.with_label_values(&[label]).inc_by(count);
+    }
+
+    /// All series in Prometheus' text format, version 0.0.4.
+    ///
+    /// # Panics
+    /// When a family has no series, which the registry does not gather.
+    pub fn text(&self) -> String {
+        if let Some(process) = &self.process {
+            process.refresh();
+        }
+        let families = self.registry.gather();
+        TextEncoder::new().encode_to_string(&families).expect("gathered families have series")
+    }
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
+    let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntGaugeVec> {
+    let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    let gauge = IntGauge::new(name, help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    bounds: Vec<f64>,
+) -> prometheus::Result<Histogram> {
+    let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(bounds))?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! A lake: opened by a pipeline that belongs to it, or only read.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tidegauge_flow::{Failpoint, Store, StoreError};
+
+use crate::digest::Digest;
+use crate::error::LakeError;
+use crate::format;
+use crate::generation::{Generation, Identity};
+use crate::paths::{self, GENERATIONS, LEDGER};
+use crate::record::{FileRef, Record, Table};
+
+/// A lake that a pipeline may write to.
+#[derive(Clone)]
+pub struct Lake {
+    pub(crate) reader: Reader,
+    pub(crate) failpoint: Arc<dyn Failpoint>,
+}
+
+/// A lake as its readers see it: what the ledger names.
+#[derive(Clone)]
+pub struct Reader {
+    pub(crate) store: Arc<dyn Store>,
+    generation: Generation,
+}
+
+impl fmt::Debug for Lake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lake").field(&self.reader).finish()
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reader").field(&self.store.url()).field(&self.generation).finish()
+    }
+}
+
+impl Lake {
+    /// Opens the lake of this pipeline. A place without a lake becomes one.
+    ///
+    /// # Errors
+    /// [`LakeError::OtherPipeline`] when the lake was made for another query, key or lanes.
+    pub fn open(
+        store: Arc<dyn Store>,
+        failpoint: Arc<dyn Failpoint>,
+        identity: &Identity,
+        now_us: i64,
+    ) -> Result<Self, LakeError> {
+        let first = Generation::new(1, identity, now_us);
+        let found = match newest_generation(store.as_ref())? {
+            Some(found) => found,
+            None => found_lake(store.as_ref(), first)?,
+        };
+        let reader = Reader { store, generation: found };
+        reader.fits(identity)?;
+        Ok(Self { reader, failpoint })
+    }
+
+    /// Opens a lake that is there, whatever pipeline it belongs to.
+    ///
+    /// # Errors
+    /// [`LakeError::NotALake`] when there is none.
+    pub fn read(store: Arc<dyn Store>) -> Result<Reader, LakeError> {
+        match newest_generation(store.as_ref())? {
+            Some(generation) => Ok(Reader { store, generation }),
+            None => Err(LakeError::NotALake { url: store.url() }),
+        }
+    }
+
+    /// The same lake for reading.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+impl Reader {
+    /// What the lake belongs to.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// The names of the lanes that have a ledger, sorted.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn lanes(&self) -> Result<Vec<String>, LakeError> {
+        let entries = self.store.list(LEDGER)?;
+        let lane = |path: &str| Some(path.strip_prefix(LEDGER)?.split_once('/')?.0.to_owned());
+        let mut lanes: Vec<_> = entries.iter().filter_map(|entry| lane(&entry.path)).collect();
+        lanes.dedup();
+        Ok(lanes)
+    }
+
+    /// All records of a lane, oldest first; empty for a lane that nobody has taken.
+    ///
+    /// # Errors
+    /// [`LakeError::Damaged`] when a record is not as it was written, or one is missing.
+    pub fn records(&self, lane: &str) -> Result<Vec<Record>, LakeError> {
+        paths::check_lane(lane)?;
+        let last = newest_epoch(self.store.as_ref(), lane)?;
+        let read = |epoch| read_record(self.store.as_ref(), lane, epoch).map(|(record, _)| record);
+        (1..=last).map(read).collect()
+    }
+
+    /// The files of a table that the ledger names, over all lanes.
+    ///
+    /// # Errors
+    /// As [`Reader::records`].
+    pub fn files(&self, table: Table) -> Result<Vec<FileRef>, LakeError> {
+        let mut files = Vec::new();
+        for lane in self.lanes()? {
+            let records = self.records(&lane)?;
+            files.extend(records.into_iter().flat_map(|r| r.files).filter(|f| f.table == table));
+        }
+        Ok(files)
+    }
+
+    /// The bytes of a file that a record names, also when its writer died before publishing it.
+    ///
+    /// # Errors
+    /// [`LakeError::Damaged`] when they are not those that were written.
+    pub fn fetch(&self, file: &FileRef) -> Result<Vec<u8>, LakeError> {
+        let (bytes, _) = locate(self.store.as_ref(), &file.path)?;
+        match content_problem(&bytes, file.bytes, &file.sha256) {
+            None => Ok(bytes),
+            Some(what) => Err(LakeError::damaged(&file.path, what)),
+        }
+    }
+
+    /// Checks that the lake was made for this pipeline.
+    ///
+    /// # Errors
+    /// [`LakeError::OtherPipeline`] names what differs.
+    pub fn fits(&self, identity: &Identity) -> Result<(), LakeError> {
+        let differences = self.generation.differences(&Generation::new(1, identity, 0));
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let (url, differences) = (self.store.url(), differences.join("; "));
+        Err(LakeError::OtherPipeline { url, differences })
+    }
+
+    /// Where a committed file's bytes are now: its final path or, before it is published, in
+    /// staging.
+    ///
+    /// # Errors
+    /// [`LakeError::Store`] when it is in neither place.
+    pub fn place(&self, file: &FileRef) -> Result<String, LakeError> {
+        let lane = paths::DataFile::parse(&file.path).map(|data| data.lane).unwrap_or_default();
+        let staged = paths::staging_path(&lane, &file.path);
+        // Published last, so that a move between the looks does not hide it.
+        for path in [&file.path, &staged, &file.path] {
+            if self.store.size(path)?.is_some() {
+                return Ok(path.clone());
+            }
+        }
+        Err(StoreError::NotFound { path: file.path.clone() }.into())
+    }
+}
+
+/// Whether a file that a record names has its final name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    Published,
+    Staged,
+}
+
+/// A committed file's bytes, from its final place or, before it is published, from staging.
+pub(crate) fn locate(store: &dyn Store, path: &str) -> Result<(Vec<u8>, Found), StoreError> {
+    let lane = paths::DataFile::parse(path).map(|file| file.lane).unwrap_or_default();
+    let staged = paths::staging_path(&lane, path);
+    match store.get(path) {
+        Err(StoreError::NotFound { .. }) if !lane.is_empty() => {}
+        published => return published.map(|bytes| (bytes, Found::Published)),
+    }
+    match store.get(&staged) {
+        // It may have been published between the two looks.
+        Err(StoreError::NotFound { .. }) => store.get(path).map(|bytes| (bytes, Found::Published)),
+        staged => staged.map(|bytes| (bytes, Found::Staged)),
+    }
+}
+
+/// Why these are not the bytes that a record speaks of.
+pub(crate) fn content_problem(bytes: &[u8], size: u64, sha256: &Digest) -> Option<String> {
+    if bytes.len() as u64 != size {
+        return Some(format!("it has {} bytes and its record says {size}", bytes.len()));
+    }
+    let found = Digest::of(bytes);
+    (found != *sha256).then(|| format!("its sha256 is {found} and its record says {sha256}"))
+}
+
+/// Answers in a row that leave it open whether an object was written, after which we give up.
+const TRIES: u32 = 3;
+
+/// Puts an object if it is absent. After an ambiguous answer the write is repeated, which also
+/// makes it durable, until the answer is clear; then `Exists` may speak of the very object that we
+/// wrote.
+pub(crate) fn put_settled(store: &dyn Store, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut answer = store.put_if_absent(path, bytes);
+    for _ in 1..TRIES {
+        if !matches!(answer, Err(StoreError::Ambiguous { .. })) {
+            break;
+        }
+        answer = store.put_if_absent(path, bytes);
+    }
+    answer
+}
+
+/// The number of a lane's newest record; 0 when it has none.
+pub(crate) fn newest_epoch(store: &dyn Store, lane: &str) -> Result<u64, LakeError> {
+    let entries = store.list(&paths::ledger_folder(lane))?;
+    Ok(entries.iter().filter_map(|entry| paths::number_of(&entry.path)).max().unwrap_or(0))
+}
+
+/// A record and the digest of its file.
+pub(crate) fn read_record(
+    store: &dyn Store,
+    lane: &str,
+    epoch: u64,
+) -> Result<(Record, Digest), LakeError> {
+    let path = paths::record_path(lane, epoch);
+    let bytes = match store.get(&path) {
+        Err(StoreError::NotFound { path }) => {
+            return Err(LakeError::damaged(&path, "it is missing and a later record is there"));
+        }
+        bytes => bytes?,
+    };
+    let record = format::record::decode(&path, &bytes)?.intact(&path)?;
+    if record.lane != lane || record.epoch != epoch {
+        let what = format!("it is the record of lane {} epoch {}", record.lane, record.epoch);
+        return Err(LakeError::damaged(&path, what));
+    }
+    Ok((record, Digest::of(&bytes)))
+}
+
+pub(crate) fn newest_generation(store: &dyn Store) -> Result<Option<Generation>, LakeError> {
+    let entries = store.list(GENERATIONS)?;
+    let Some(number) = entries.iter().filter_map(|entry| paths::number_of(&entry.path)).max()
+    else {
+        return Ok(None);
+    };
+    let path = paths::generation_path(number);
+    let generation = format::generation::decode(&path, &store.get(&path)?)?.intact(&path)?;
+    if generation.number != number {
+        let what = format!("it says that it is generation {}", generation.number);
+        return Err(LakeError::damaged(&path, what));
+    }
+    Ok(Some(generation))
+}
+
+/// Makes the first generation; when another process is quicker, its one counts. Records without a
+/// generation are of a query that nobody knows any more: nothing may be built upon them.
+fn found_lake(store: &dyn Store, first: Generation) -> Result<Generation, LakeError> {
+    let path = paths::generation_path(first.number);
+    if !store.list(LEDGER)?.is_empty() {
+        // Another process may have made both meanwhile, the generation first.
+        let what = "it is missing and there is a ledger; restore it or use another [lake] url";
+        return newest_generation(store)?.ok_or_else(|| LakeError::damaged(&path, what));
+    }
+    match put_settled(store, &path, &format::generation::encode(&first)) {
+        Ok(()) => return Ok(first),
+        Err(StoreError::Exists { .. }) => {}
+        Err(e) => return Err(e.into()),
+    }
+    newest_generation(store)?.ok_or(LakeError::NotALake { url: store.url() })
+}
+
+#[cfg(test)]
+mod tests;

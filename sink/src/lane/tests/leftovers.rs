@@ -1,0 +1,103 @@
+//! What a crash leaves: finished if a record names it, removed if none does, never anybody else's.
+
+use std::sync::Arc;
+
+use tidegauge_flow::{Place, Store};
+
+use crate::paths::DataFile;
+use crate::record::Table;
+use crate::testing::{
+    LANE, MemoryStore, NOW_US, StopAt, assert_whole, cut, live, open, open_with, writer,
+};
+
+/// A name of this lane that no record has.
+fn stray(lane: &str, epoch: u64) -> DataFile {
+    DataFile { generation: 1, lane: lane.to_owned(), epoch, writer: writer(99), n: 0 }
+}
+
+#[test]
+fn fm_25_orphans_go_and_pending_files_are_published() {
+    let store = MemoryStore::new();
+    let failpoint = StopAt::new(Place::AfterLedger, 2);
+    let lake = open_with(&store, Arc::<StopAt>::clone(&failpoint)).expect("it opens");
+    live(&lake, writer(1), 1).expect_err("it dies with its record written");
+    let pending = store.paths("_tidegauge/staging/");
+    assert_eq!(pending.len(), 4, "two dates, late, rejects");
+
+    let orphans = [
+        stray(LANE, 3).staging(),
+        stray(LANE, 4).staging(),
+        stray(LANE, 2).published(Table::Predictions, "2026-02-01"),
+        stray(LANE, 3).published(Table::Rejects, "2026-02-01"),
+    ];
+    for path in &orphans {
+        store.put(path, b"orphan").expect("the store takes it");
+    }
+    open(&store).take(LANE, writer(2), NOW_US).expect("free");
+    let left = store.paths("");
+    for path in &orphans {
+        assert!(!left.contains(path), "{path} is named by no record and stays");
+    }
+    let reader = open(&store).reader().clone();
+    let files = Table::ALL.map(|table| reader.files(table).expect("the ledger is whole")).concat();
+    assert!(files.iter().all(|file| left.contains(&file.path)), "all that is named is published");
+    live(&open(&store), writer(3), 1).expect("and on");
+    assert_whole(&store, "after orphans");
+}
+
+#[test]
+fn fm_25_what_is_not_surely_ours_and_over_is_left_alone() {
+    let store = MemoryStore::new();
+    live(&open(&store), writer(1), 1).expect("nothing disturbs it");
+    let others = [
+        // A later epoch may be the next owner's, another lane another's, another name anyone's.
+        stray(LANE, 7).staging(),
+        stray(LANE, 7).published(Table::Predictions, "2026-02-01"),
+        stray("sensors-a", 3).published(Table::Predictions, "2026-02-01"),
+        stray("a-0", 3).published(Table::Late, "2026-02-01"),
+        DataFile { generation: 2, ..stray(LANE, 3) }.published(Table::Late, "2026-02-01"),
+        format!("_tidegauge/staging/{LANE}/notes.txt"),
+        "predictions/date=2026-02-01/part-0.parquet".to_owned(),
+        format!("_tidegauge/state/{LANE}/{:020}-{}", 7, writer(99)),
+        format!("_tidegauge/state/{LANE}/copy"),
+    ];
+    for path in &others {
+        store.put(path, b"other").expect("the store takes it");
+    }
+    let before = store.paths("");
+    // Epoch 6 is taken now.
+    open(&store).take(LANE, writer(2), NOW_US).expect("free");
+    let left = store.paths("");
+    for path in before {
+        assert!(left.contains(&path), "{path} is gone");
+    }
+}
+
+#[test]
+fn fm_25_an_orphan_of_an_earlier_hold_that_never_recovered_goes_too() {
+    let store = MemoryStore::new();
+    let lake = open(&store);
+    let mut lane = lake.take(LANE, writer(1), NOW_US).expect("free");
+    lane.commit(cut(0, 1), NOW_US).expect("ours");
+    let orphan = stray(LANE, 2).published(Table::Late, "2026-02-01");
+    store.put(&orphan, b"orphan").expect("the store takes it");
+    let dying = open_with(&store, StopAt::new(Place::BeforeRecovery, 1)).expect("it opens");
+    assert!(dying.take(LANE, writer(2), NOW_US).is_err());
+    assert!(store.paths("").contains(&orphan));
+    live(&lake, writer(3), 1).expect("the third one recovers for both");
+    assert_whole(&store, "after a hold that never recovered");
+}
+
+#[test]
+fn the_last_two_checkpoints_stay_and_no_more() {
+    let store = MemoryStore::new();
+    live(&open(&store), writer(1), 1).expect("nothing disturbs it");
+    let state = |epoch: u64| format!("_tidegauge/state/{LANE}/{epoch:020}-{}", writer(1));
+    assert_eq!(store.paths("_tidegauge/state/"), [state(4), state(5)]);
+    let lost = format!("_tidegauge/state/{LANE}/{:020}-{}", 6, writer(99));
+    for path in [&lost, &state(1)] {
+        store.put(path, b"of no record").expect("the store takes it");
+    }
+    open(&store).take(LANE, writer(2), NOW_US).expect("free");
+    assert_eq!(store.paths("_tidegauge/state/"), [state(4), state(5)]);
+}

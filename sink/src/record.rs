@@ -1,0 +1,206 @@
+//! A ledger record: all that one epoch of a lane committed.
+
+use std::collections::BTreeMap;
+
+use tidegauge_flow::{Partition, Span};
+
+use crate::digest::Digest;
+use crate::writer::Writer;
+
+/// One commit of one lane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The generation of the lake.
+    pub generation: u64,
+    /// The lane.
+    pub lane: String,
+    /// Grows by one with each record of the lane; the first is 1.
+    pub epoch: u64,
+    /// Whether the lane was taken, or readings were committed.
+    pub kind: Kind,
+    /// Who wrote it.
+    pub writer: Writer,
+    /// The digest of the record before it; `None` for the first.
+    pub previous: Option<Digest>,
+    /// The lane holds no leftovers of epochs below this one: the opening epoch of the newest writer
+    /// whose recovery is known to be complete.
+    pub recovered: u64,
+    /// What was consumed, of every partition that the lane has ever read; empty spans included, so
+    /// that the newest record alone says where to start.
+    pub positions: BTreeMap<Partition, Span>,
+    /// The lane's watermark, nanoseconds since 1970.
+    pub watermark_ns: Option<i64>,
+    /// How the watermark moved without readings.
+    pub idle_moves: Vec<IdleMove>,
+    /// Why windows were closed before their time, if they were.
+    pub closed_by: Option<ClosedBy>,
+    /// The data files of this epoch.
+    pub files: Vec<FileRef>,
+    /// The state to continue from.
+    pub checkpoint: Option<CheckpointRef>,
+    /// The versions of the model sets that scored this epoch's rows.
+    pub model_sets: Vec<u64>,
+    /// What was counted in this epoch.
+    pub counters: Counters,
+    /// When it was committed, microseconds since 1970.
+    pub committed_at_us: i64,
+}
+
+impl Record {
+    /// The next offset to read of each partition.
+    pub fn next_positions(&self) -> BTreeMap<Partition, i64> {
+        self.positions.iter().map(|(partition, span)| (partition.clone(), span.to)).collect()
+    }
+
+    /// Rows of this epoch's files of one table.
+    pub fn rows_of(&self, table: Table) -> u64 {
+        let rows = self.files.iter().filter(|f| f.table == table).map(|f| f.rows);
+        rows.fold(0, u64::saturating_add)
+    }
+}
+
+/// What a record stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A writer took the lane; nothing was consumed.
+    Open,
+    /// Readings were consumed.
+    Epoch,
+}
+
+/// Why windows were closed although the watermark had not passed them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClosedBy {
+    /// `run --until-idle` ended and closed what was open.
+    Drain,
+}
+
+/// A move of the watermark because all input was idle, nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdleMove {
+    /// The watermark before.
+    pub from_ns: i64,
+    /// The watermark after.
+    pub to_ns: i64,
+}
+
+/// A table of the lake: a folder of Parquet files by date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Scored window rows, by the date of their window's end.
+    Predictions,
+    /// Readings that came too late, by the date of the commit.
+    Late,
+    /// Messages that could not be read, by the date of the commit.
+    Rejects,
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Predictions, Self::Late, Self::Rejects];
+
+    /// The table's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Predictions => "predictions",
+            Self::Late => "late",
+            Self::Rejects => "rejects",
+        }
+    }
+
+    /// The table's folder in the lake, with its `/`.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Predictions => "predictions/",
+            Self::Late => "late/",
+            Self::Rejects => "rejects/",
+        }
+    }
+}
+
+/// A data file as its record names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRef {
+    /// The table that it belongs to.
+    pub table: Table,
+    /// Its path in the lake, once published.
+    pub path: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// The digest of its bytes.
+    pub sha256: Digest,
+    /// Least and greatest `window_end`, microseconds since 1970; predictions only.
+    pub window_end_us: Option<(i64, i64)>,
+}
+
+/// A checkpoint as a record names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointRef {
+    /// The epoch whose state it is.
+    pub epoch: u64,
+    /// Its path in the lake.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The digest of its bytes.
+    pub sha256: Digest,
+    /// The next offsets at that state.
+    pub positions: BTreeMap<Partition, i64>,
+}
+
+/// What one epoch counted; `open` is a level, the rest are counts of this epoch alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Messages consumed.
+    pub messages: u64,
+    /// Of these, those that were read.
+    pub readable: u64,
+    /// Of these, those that are rejects.
+    pub rejected: u64,
+    /// Of the readable, those that went into windows.
+    pub aggregated: u64,
+    /// Of the readable, those that came too late.
+    pub late: u64,
+    /// Of the readable, those that the query's WHERE left out.
+    pub filtered: u64,
+    /// Window rows emitted.
+    pub rows: u64,
+    /// The sum of `n_readings` over these rows.
+    pub n_readings: u64,
+    /// Readings held in open windows at the cut.
+    pub open: u64,
+}
+
+impl Counters {
+    /// The sums that do not add up, as sentences.
+    pub(crate) fn contradictions(&self) -> Vec<String> {
+        let sum = |parts: &[u64]| parts.iter().map(|&part| u128::from(part)).sum::<u128>();
+        let (messages, readable) = (u128::from(self.messages), u128::from(self.readable));
+        let mut found = Vec::new();
+        if messages != sum(&[self.readable, self.rejected]) {
+            found.push(format!(
+                "{messages} messages are not {readable} readable and {} rejected ones",
+                self.rejected
+            ));
+        }
+        if readable != sum(&[self.aggregated, self.late, self.filtered]) {
+            found.push(format!(
+                "{readable} readable messages are not {} aggregated, {} late and {} filtered ones",
+                self.aggregated, self.late, self.filtered
+            ));
+        }
+        found
+    }
+
+    /// Counter of the rows that a table's files must hold; `None` when it is not told.
+    pub(crate) fn rows_of(&self, table: Table) -> Option<u64> {
+        match table {
+            Table::Predictions => Some(self.rows),
+            Table::Rejects => Some(self.rejected),
+            // Kept or only counted, as the configuration says.
+            Table::Late => None,
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The command line: what there is to say, with an example each.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::units;
+
+/// Per-sensor anomaly detection on windows of a stream, each reading counted once.
+#[derive(Debug, Parser)]
+#[command(name = "tidegauge", version, arg_required_else_help = true)]
+#[command(after_help = "Start here: tidegauge demo")]
+pub struct Cli {
+    #[command(flatten)]
+    pub log: Log,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args)]
+pub struct Log {
+    /// How log lines on standard error are written
+    #[arg(long = "log", global = true, value_enum, default_value = "text")]
+    format: LogFormat,
+    /// What is logged: error, warn, info, debug, or a filter such as info,tidegauge=debug
+    #[arg(long = "log-level", global = true, env = "TIDEGAUGE_LOG_LEVEL", default_value = "warn")]
+    level: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Log {
+    /// Sends log lines to standard error from here on.
+    pub fn install(&self) {
+        let filter = EnvFilter::try_new(&self.level).unwrap_or_else(|_| EnvFilter::new("warn"));
+        let builder =
+            tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+        match self.format {
+            LogFormat::Text => builder.with_target(false).init(),
+            LogFormat::Json => builder.json().init(),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole job in this terminal: broker, sensors with faults, training, scoring, a lake
+    #[command(after_help = "Example:\n  tidegauge demo --seconds 30")]
+    Demo(Demo),
+    /// Read the source, score windows and commit predictions to the lake, until stopped
+    #[command(after_help = "Example:\n  tidegauge run -c tidegauge.toml --until-idle 5s")]
+    Run(Run),
+    /// Score stored readings: CSV and JSON-lines files and folders of them
+    #[command(after_help = "Example:\n  tidegauge score readings.csv -c tidegauge.toml -o scored")]
+    Score(Score),
+    /// Train one model per sensor, from files of readings or from the lake's window rows
+    #[command(
+        after_help = "Example:\n  tidegauge train -c tidegauge.toml --from 2026-01-01T00:00:00Z --to 2026-01-08T00:00:00Z"
+    )]
+    Train(Train),
+    /// Import, list and show models, and move aliases
+    #[command(
+        subcommand,
+        after_help = "Example:\n  tidegauge models import models/ -c tidegauge.toml"
+    )]
+    Models(Models),
+    /// Publish simulated sensors, or replay a file, to Kafka or to a file
+    #[command(
+        after_help = "Examples:\n  tidegauge simulate --brokers 127.0.0.1:9092 --topic sensors --create 4 --seconds 60\n  tidegauge simulate --brokers 127.0.0.1:9092 --topic sensors --replay readings.csv --speed 10"
+    )]
+    Simulate(Box<Simulate>),
+    /// Run SQL over the lake's tables: predictions, late, rejects, models, commits
+    #[command(
+        after_help = "Example:\n  tidegauge query --lake lake \"SELECT status, count(*) FROM predictions GROUP BY status\""
+    )]
+    Query(Query),
+    /// Prove that each reading counts once in a lake
+    #[command(after_help = "Example:\n  tidegauge verify lake")]
+    Verify(Verify),
+    /// Check a configuration: connect to everything, run nothing
+    #[command(after_help = "Example:\n  tidegauge check -c tidegauge.toml")]
+    Check(Configured),
+}
+
+#[derive(Debug, Args)]
+pub struct Configured {
+    /// The configuration file
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub config: PathBuf,
+    /// Set one setting, over file and environment; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How long it runs
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3600))]
+    pub seconds: u64,
+    /// Where the lake is made [default: a new folder demo-lake-… here]
+    #[arg(long, value_name = "DIR")]
+    pub lake: Option<PathBuf>,
+    /// What the simulated sensors and their faults come from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub configured: Configured,
+    /// End when every partition has been at its end for so long, closing the open windows
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub until_idle: Option<Duration>,
+    /// With --until-idle: keep open windows in the checkpoint instead of closing them
+    #[arg(long, requires = "until_idle")]
+    pub leave_open: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Score {
+    /// Files or folders
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<String>,
+    #[command(flatten)]
+    pub configured: Configured,
+    /// The folder of the lake that is made
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    pub output: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Train {
+    /// Files or folders of readings; without any, the lake's window rows are used
+    #[arg(value_name = "INPUT")]
+    pub inputs: Vec<String>,
+    #[command(flatten)]
+    pub configured: Configured,
+    /// Only windows that end after this time
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Only windows that end at this time or before it
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// The alias that is moved to the new models [default: the configured one]
+    #[arg(long)]
+    pub alias: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// Import scikit-learn pickles of StandardScaler and OneClassSVM, named model_<key>_<key>
+    Import {
+        /// Files, or folders of files
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        #[command(flatten)]
+        configured: Configured,
+        /// The alias that is moved to the imported models [default: the configured one]
+        #[arg(long)]
+        alias: Option<String>,
+    },
+    /// List model sets and aliases
+    List(Configured),
+    /// Show the models of a set
+    Show {
+        /// The set's version [default: the one that the configured alias means]
+        version: Option<u64>,
+        #[command(flatten)]
+        configured: Configured,
+    },
+    /// Make an alias mean a version
+    Alias {
+        /// The alias
+        name: String,
+        /// The set's version
+        version: u64,
+        #[command(flatten)]
+        configured: Configured,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// Kafka's bootstrap addresses
+    #[arg(long, required_unless_present = "out", conflicts_with = "out")]
+    pub brokers: Option<String>,
+    /// The topic to publish to
+    #[arg(long, required_unless_present = "out")]
+    pub topic: Option<String>,
+    /// Create the topic with so many partitions if it is not there
+    #[arg(long, value_name = "PARTITIONS")]
+    pub create: Option<u16>,
+    /// How batches are packed: none, gzip, snappy, lz4, zstd
+    #[arg(long, default_value = "none")]
+    pub compression: String,
+    /// A librdkafka setting, such as security.protocol=SASL_SSL; may be repeated
+    #[arg(long = "kafka", value_name = "KEY=VALUE")]
+    pub kafka: Vec<String>,
+    /// Write events to this file as JSON lines instead of Kafka (- for standard output)
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<String>,
+    /// Publish this CSV or JSON-lines file (or folder) instead of simulated sensors
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<String>,
+    /// Take the event's fields from this configuration [default: TS, Device, Sensor, Value]
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How many times faster than its own time; 0 is as fast as possible [default: 1 for simulated
+    /// sensors, 0 for a replay]
+    #[arg(long)]
+    pub speed: Option<f64>,
+    /// Devices
+    #[arg(long, default_value_t = 3)]
+    pub devices: u32,
+    /// Sensors of each device
+    #[arg(long, default_value_t = 5)]
+    pub sensors: u32,
+    /// The sensors' normal ranges, in turns, such as 10..15,30..40
+    #[arg(long, value_name = "MIN..MAX,…")]
+    pub ranges: Option<String>,
+    /// Time between two readings of a sensor
+    #[arg(long, default_value = "1s", value_parser = parse_duration)]
+    pub interval: Duration,
+    /// Readings are sent up to this late, out of order
+    #[arg(long, default_value = "0s", value_parser = parse_duration)]
+    pub jitter: Duration,
+    /// How values lie in their range
+    #[arg(long, value_enum, default_value = "uniform")]
+    pub shape: ShapeName,
+    /// Event time of the first reading: a time, or now
+    #[arg(long, default_value = "now", value_name = "TIME")]
+    pub start: String,
+    /// How much event time is simulated [default: without end]
+    #[arg(long, value_name = "SECONDS")]
+    pub seconds: Option<u64>,
+    /// End after so many events
+    #[arg(long, value_name = "N")]
+    pub events: Option<u64>,
+    /// Faults (spike, stuck value, drift, silence) per sensor and hour; needs --seconds
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub faults: f64,
+    /// Write the injected faults to this file as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+    /// What everything random comes from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ShapeName {
+    Uniform,
+    Gaussian,
+    Sine,
+}
+
+#[derive(Debug, Args)]
+pub struct Query {
+    /// The statement
+    pub sql: String,
+    /// The lake's folder
+    #[arg(
+        long,
+        value_name = "LAKE",
+        required_unless_present = "config",
+        conflicts_with = "config"
+    )]
+    pub lake: Option<String>,
+    /// The configuration that names the lake
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How rows are printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: RowFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum RowFormat {
+    Table,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The lake's folder
+    pub lake: String,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    units::duration(text).ok_or_else(|| "use a number with a unit, such as 500ms, 5s or 2m".into())
+}

@@ -1,0 +1,93 @@
+//! `check`: connects to everything that a run needs, and runs nothing.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use tidegauge_ingest::Files;
+use tidegauge_ingest::kafka::Observer;
+use tidegauge_score::Scorer;
+use tidegauge_sink::Lake;
+
+use super::load;
+use crate::cli::Configured;
+use crate::config::{Config, SourceKind};
+use crate::pipeline::{self, local_path};
+use crate::run::kafka_settings;
+
+pub fn run(args: &Configured) -> Result<ExitCode> {
+    let config = load(args)?;
+    println!("configuration  ok");
+    let checks: [(&str, fn(&Config) -> Result<String>); 4] =
+        [("query", query), ("source", source), ("lake", lake), ("models", models)];
+    let mut failed = 0;
+    for (name, check) in checks {
+        match check(&config) {
+            Ok(found) => println!("{name:<14} ok: {found}"),
+            Err(error) => {
+                failed += 1;
+                println!("{name:<14} FAILED: {error:#}");
+            }
+        }
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn query(config: &Config) -> Result<String> {
+    let query = pipeline::plan(config)?;
+    let names: Vec<_> = query.output().fields().iter().map(|f| f.name().as_str()).collect();
+    Ok(format!("gives {}", names.join(", ")))
+}
+
+fn source(config: &Config) -> Result<String> {
+    match config.source.kind {
+        SourceKind::Kafka => {
+            let (settings, _) = kafka_settings(config)?;
+            let partitions = Observer::connect(&settings)?.partitions();
+            Ok(format!(
+                "topic {} at {} has {partitions} partitions",
+                settings.topic, settings.brokers
+            ))
+        }
+        SourceKind::Files => {
+            let files = Files::open(&config.source.paths, &config.event)?;
+            Ok(format!("{} files, {} bytes", files.partitions().len(), files.bytes()))
+        }
+    }
+}
+
+fn lake(config: &Config) -> Result<String> {
+    let url = &config.lake.url;
+    if !std::path::Path::new(local_path(url)).exists() {
+        return Ok(format!("{url} is not there yet: the first run makes it"));
+    }
+    match Lake::read(pipeline::existing_store(url)?) {
+        Ok(reader) => {
+            let (generation, lanes) = (reader.generation().number, reader.lanes()?.len());
+            let identity = pipeline::identity(config, &*pipeline::plan(config)?);
+            reader.fits(&identity)?;
+            Ok(format!("{url} is this pipeline's: generation {generation}, {lanes} lanes"))
+        }
+        Err(tidegauge_sink::LakeError::NotALake { .. }) => {
+            Ok(format!("{url} holds no lake yet: the first run makes it"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn models(config: &Config) -> Result<String> {
+    let alias = &config.models.alias;
+    let models = match std::path::Path::new(local_path(&config.lake.url)).exists() {
+        true => pipeline::registry(config)?.resolve(alias)?,
+        false => None,
+    };
+    let (query, key) = (pipeline::plan(config)?, config.event.key.columns().len());
+    let settings = &config.models;
+    Scorer::new(query.output(), key, &settings.features, models.clone(), settings.min_readings)?;
+    Ok(match models {
+        Some(models) => {
+            let (count, version) = (models.effective().count(), models.newest().header.version);
+            format!("{alias} is set {version}, {count} models in force")
+        }
+        None => format!("no alias {alias} yet: rows get the status no_model"),
+    })
+}

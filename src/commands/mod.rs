@@ -1,0 +1,61 @@
+//! The commands, one file each. Their results go to standard output, everything else to standard error.
+#![allow(clippy::print_stdout)]
+
+mod check;
+mod demo;
+pub mod models;
+mod query;
+mod score;
+mod simulate;
+mod train;
+mod verify;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use thiserror::Error;
+
+use crate::cli::{Command, Configured};
+use crate::config::{self, Config};
+use crate::run::{self, Until};
+use crate::signals::Signals;
+use crate::worker::OpenWindows;
+
+/// A command line that can't be meant.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Runs one command.
+///
+/// # Errors
+/// What stopped it; the caller prints it.
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Run(args) => {
+            let windows = if args.leave_open { OpenWindows::Leave } else { OpenWindows::Close };
+            let until = args.until_idle.map_or(Until::Stopped, |after| Until::Idle(after, windows));
+            run::run(load(&args.configured)?, until, &Signals::install()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Score(args) => score::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Models(args) => models::run(args),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Query(args) => query::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Check(args) => check::run(&args),
+    }
+}
+
+fn load(configured: &Configured) -> Result<Config> {
+    Ok(config::load(&configured.config, &configured.sets)?)
+}
+
+/// A time on the command line, nanoseconds since the epoch.
+fn time(flag: &str, text: &str) -> Result<i64> {
+    tidegauge_ingest::decode::time_ns(text).ok_or_else(|| {
+        Usage(format!("{flag} is {text:?}, use a time such as 2026-01-31T12:00:00Z")).into()
+    })
+}

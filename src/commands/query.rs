@@ -1,0 +1,67 @@
+//! `query`: SQL over a lake, at rest or while a pipeline runs.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use arrow::array::RecordBatch;
+use datafusion::arrow::json::LineDelimitedWriter;
+use datafusion::arrow::util::pretty::pretty_format_batches;
+
+use crate::cli::{Query, RowFormat};
+use crate::config;
+use crate::pipeline;
+use crate::tables;
+
+pub fn run(args: &Query) -> Result<ExitCode> {
+    let (lake, registry) = match (&args.lake, &args.config) {
+        (Some(lake), _) => (lake.clone(), pipeline::registry_of(pipeline::existing_store(lake)?)),
+        (None, Some(path)) => {
+            let config = config::load(path, &[])?;
+            (config.lake.url.clone(), pipeline::registry(&config)?)
+        }
+        (None, None) => unreachable!("the command line requires one of them"),
+    };
+    let batches = select(&lake, &registry, &args.sql)?;
+    print(&batches, args.format)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The rows of a statement over the lake.
+pub fn select(
+    lake: &str,
+    registry: &tidegauge_score::Registry,
+    sql: &str,
+) -> Result<Vec<RecordBatch>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let session = tables::session(lake, registry).await?;
+        let frame = session.sql(sql).await.context("the statement is not valid")?;
+        frame.collect().await.context("the statement failed")
+    })
+}
+
+fn print(batches: &[RecordBatch], format: RowFormat) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match format {
+        RowFormat::Table => {
+            let table = pretty_format_batches(batches)?.to_string();
+            ignore_closed(writeln!(out, "{table}"))
+        }
+        RowFormat::Json => {
+            let mut lines = Vec::new();
+            let mut writer = LineDelimitedWriter::new(&mut lines);
+            writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
+            writer.finish()?;
+            ignore_closed(out.write_all(&lines))
+        }
+    }
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn ignore_closed(result: std::io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,43 @@
+//! `verify`: the proof, read from the lake alone.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::Verify;
+use crate::pipeline;
+
+pub fn run(args: &Verify) -> Result<ExitCode> {
+    let store = pipeline::existing_store(&args.lake)?;
+    let style = ProgressStyle::with_template("verify {bar:40} {pos}/{len} files");
+    let bar =
+        ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let progress = |done: u64, total: u64| {
+        bar.set_length(total);
+        bar.set_position(done);
+    };
+    let report = tidegauge_sink::verify(&*store, &progress)?;
+    bar.finish_and_clear();
+    for note in &report.notes {
+        println!("note: {note}");
+    }
+    for problem in &report.problems {
+        println!("problem: {problem}");
+    }
+    if report.more_problems > 0 {
+        println!("and {} problems more", report.more_problems);
+    }
+    println!(
+        "{} lanes, {} records, {} files, {} predictions, {} readings",
+        report.lanes, report.records, report.files, report.rows, report.readings
+    );
+    if report.is_clean() {
+        println!("proven: no gap, no overlap, no duplicate, and the counts add up");
+        Ok(ExitCode::SUCCESS)
+    } else {
+        let count = report.problems.len() as u64 + report.more_problems;
+        println!("not proven: {count} problem{}", if count == 1 { "" } else { "s" });
+        Ok(ExitCode::FAILURE)
+    }
+}

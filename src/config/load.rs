@@ -1,0 +1,81 @@
+//! Where settings come from: the file, `TIDEGAUGE_…` variables, `--set` flags.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::reader::{Mistake, Reader};
+use super::{Config, Mistakes, sections};
+
+const SECTIONS: [&str; 6] = ["source", "event", "window", "models", "lake", "http"];
+
+/// Reads and checks the configuration at `path`. `sets` are `key=value` flags.
+///
+/// # Errors
+/// [`Mistakes`] with everything that is wrong.
+pub fn load(path: &Path, sets: &[String]) -> Result<Config, Mistakes> {
+    let place = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let what = format!("cannot be read: {error}");
+        Mistakes { place: place.clone(), mistakes: vec![Mistake { key: place.clone(), what }] }
+    })?;
+    parse(&place, &text, std::env::vars(), sets)
+}
+
+/// Checks a configuration that is already read.
+///
+/// # Errors
+/// [`Mistakes`] with everything that is wrong.
+pub fn parse(
+    place: &str,
+    text: &str,
+    environment: impl Iterator<Item = (String, String)>,
+    sets: &[String],
+) -> Result<Config, Mistakes> {
+    let refuse = |key: &str, what: String| Mistakes {
+        place: place.to_string(),
+        mistakes: vec![Mistake { key: key.to_string(), what }],
+    };
+    let root = text.parse::<toml::Table>().map_err(|error| {
+        refuse("TOML", format!("is not valid: {}", error.to_string().trim_end()))
+    })?;
+    let mut overrides = from_environment(environment);
+    for set in sets {
+        let (key, value) = set
+            .split_once('=')
+            .ok_or_else(|| refuse("--set", format!("is {set:?}, it must be key=value")))?;
+        overrides.insert(key.trim().to_string(), value.trim().to_string());
+    }
+    let mut reader = Reader::new(root, overrides);
+    let config = sections::read(&mut reader);
+    let mistakes = reader.finish();
+    match config {
+        Some(config) if mistakes.is_empty() => Ok(config),
+        _ => Err(Mistakes { place: place.to_string(), mistakes }),
+    }
+}
+
+/// `TIDEGAUGE_SOURCE_BROKERS` is `source.brokers`; `TIDEGAUGE_SOURCE_KAFKA_SASL_PASSWORD` is the
+/// librdkafka setting `sasl.password`. Variables of other names are not ours.
+fn from_environment(
+    environment: impl Iterator<Item = (String, String)>,
+) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    for (name, value) in environment {
+        let Some(name) = name.strip_prefix("TIDEGAUGE_") else { continue };
+        let name = name.to_lowercase();
+        let Some((section, key)) = name.split_once('_') else { continue };
+        if !SECTIONS.contains(&section) {
+            continue;
+        }
+        let key = match key.strip_prefix("kafka_").filter(|_| section == "source") {
+            Some(kafka) => format!("source.kafka.{}", kafka.replace('_', ".")),
+            None if section == "models" => match key.strip_prefix("train_") {
+                Some(train) => format!("models.train.{train}"),
+                None => format!("models.{key}"),
+            },
+            None => format!("{section}.{key}"),
+        };
+        settings.insert(key, value);
+    }
+    settings
+}

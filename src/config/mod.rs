@@ -1,0 +1,128 @@
+//! The configuration: one TOML file, then environment, then flags; all mistakes reported at once.
+
+mod load;
+mod reader;
+mod sections;
+#[cfg(test)]
+mod tests;
+pub mod units;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegauge_ingest::EventMapping;
+
+pub use self::load::{load, parse};
+pub use self::reader::Mistake;
+
+/// Everything that one pipeline needs to know. Durations are checked, names are not resolved.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub source: Source,
+    pub event: Arc<EventMapping>,
+    pub window: Window,
+    pub models: Models,
+    pub lake: LakeSettings,
+    pub http: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub kind: SourceKind,
+    pub brokers: String,
+    pub topic: String,
+    pub group: String,
+    pub instance: Option<String>,
+    pub start: Start,
+    /// Files and folders, for `kind = "files"`.
+    pub paths: Vec<String>,
+    /// Worker threads; each is a member of the consumer group.
+    pub threads: usize,
+    /// How long to wait for broker, topic and login.
+    pub connect_timeout: Duration,
+    pub kafka: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    Kafka,
+    Files,
+}
+
+/// Where a lane without a ledger begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    Earliest,
+    Latest,
+    /// At the first message with this timestamp or a later one, nanoseconds since the epoch.
+    Time(i64),
+}
+
+#[derive(Debug, Clone)]
+pub struct Window {
+    pub query: String,
+    pub out_of_order: Duration,
+    pub late: Late,
+    pub idle_after: Duration,
+    pub open_max: usize,
+    pub sensors_max: u32,
+}
+
+/// What happens to a reading whose windows are all closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    Keep,
+    Drop,
+}
+
+#[derive(Debug, Clone)]
+pub struct Models {
+    /// Where model sets live; `None`: inside the lake.
+    pub url: Option<String>,
+    pub alias: String,
+    /// Empty: every numeric feature of the query.
+    pub features: Vec<String>,
+    pub min_readings: u64,
+    pub train: Train,
+}
+
+/// How `train` fits.
+#[derive(Debug, Clone)]
+pub struct Train {
+    pub nu: f64,
+    pub gamma: Option<f64>,
+    pub rows_min: usize,
+    pub rows_max: usize,
+    pub false_alarm_rate: f64,
+}
+
+#[derive(Debug, Clone)]
+pub struct LakeSettings {
+    pub url: String,
+    pub commit_every: Duration,
+    /// Rejects of one lane that make it commit before the interval is over.
+    pub rejects_max: usize,
+}
+
+/// A configuration with mistakes: each of them, for exit code 64.
+#[derive(Debug)]
+pub struct Mistakes {
+    pub place: String,
+    pub mistakes: Vec<Mistake>,
+}
+
+impl std::error::Error for Mistakes {}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.mistakes.len();
+        write!(f, "{} has {n} mistake{}", self.place, if n == 1 { "" } else { "s" })?;
+        for mistake in &self.mistakes {
+            write!(f, "\n  {mistake}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! The sections of the file: which keys there are, their defaults and what is allowed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegauge_flow::{KeyColumn, KeySchema, KeyType, names};
+use tidegauge_ingest::decode::time_ns;
+use tidegauge_ingest::{EventMapping, Limits, TimeFormat};
+use toml::Value;
+
+use super::reader::Reader;
+use super::{Config, LakeSettings, Late, Models, Source, SourceKind, Start, Train, Window};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Reads all sections. `None` only when something is so wrong that no value could stand in for it;
+/// the mistakes are in the reader either way.
+pub(super) fn read(reader: &mut Reader) -> Option<Config> {
+    let source = source(reader);
+    let event = event(reader);
+    let window = window(reader);
+    let models = models(reader);
+    let lake = LakeSettings {
+        url: reader.text_or("lake.url", "lake"),
+        commit_every: reader.duration(
+            "lake.commit_every",
+            "10s",
+            Duration::from_millis(100)..=Duration::from_secs(3600),
+        ),
+        rejects_max: reader.integer("lake.rejects_max", 100_000, 1..=10_000_000) as usize,
+    };
+    check_url(reader, "lake.url", &lake.url);
+    let http = reader.text("http.listen").and_then(|text| match text.parse() {
+        Ok(address) => Some(address),
+        Err(_) => {
+            reader.mistake("http.listen", format!("is {text:?}, allowed is address:port"));
+            None
+        }
+    });
+    Some(Config { source, event: Arc::new(event?), window, models, lake, http })
+}
+
+fn source(reader: &mut Reader) -> Source {
+    let kind =
+        reader.one_of("source.kind", &[("kafka", SourceKind::Kafka), ("files", SourceKind::Files)]);
+    let kafka = kind == SourceKind::Kafka;
+    let mut needed = |key: &str, why: &str| match kafka {
+        true => reader.required(key, why),
+        false => reader.text_or(key, ""),
+    };
+    let brokers = needed("source.brokers", "host:port of the Kafka brokers, comma-separated");
+    let topic = needed("source.topic", "the topic to read");
+    let paths = reader.texts("source.paths").unwrap_or_default();
+    if !kafka && paths.is_empty() {
+        reader.mistake("source.paths", "is missing: the files or folders to read");
+    }
+    reader.one_of("source.lanes", &[("per-partition", ())]);
+    reader.one_of("source.format", &[("json", ())]);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    Source {
+        kind,
+        brokers,
+        topic,
+        group: reader.text_or("source.group", "tidegauge"),
+        instance: reader.text("source.instance"),
+        start: start(reader),
+        paths,
+        threads: reader.integer("source.threads", cores.min(16), 1..=256) as usize,
+        connect_timeout: reader.duration(
+            "source.connect_timeout",
+            "10s",
+            Duration::from_millis(100)..=Duration::from_secs(600),
+        ),
+        kafka: reader.free_table("source.kafka"),
+    }
+}
+
+fn start(reader: &mut Reader) -> Start {
+    match reader.text("source.start").as_deref() {
+        None | Some("earliest") => Start::Earliest,
+        Some("latest") => Start::Latest,
+        Some(text) => match time_ns(text) {
+            Some(time_ns) => Start::Time(time_ns),
+            None => {
+                let what =
+                    format!("is {text:?}, allowed are earliest, latest or a time (RFC 3339)");
+                reader.mistake("source.start", what);
+                Start::Earliest
+            }
+        },
+    }
+}
+
+fn event(reader: &mut Reader) -> Option<EventMapping> {
+    let time = reader.required("event.time", "the field that holds the event time");
+    let formats = TimeFormat::ALL.map(|format| (format.as_str(), format));
+    let time_format = reader.one_of("event.time_format", &formats);
+    let key = key_columns(reader);
+    let values = reader.texts("event.values").unwrap_or_default();
+    if values.is_empty() {
+        reader.mistake("event.values", "is missing: the fields that hold the numbers, as a list");
+    }
+    let columns = key.iter().map(|k| &k.name).chain([&time]).chain(&values);
+    let mut seen = std::collections::HashSet::new();
+    for name in columns {
+        if !name.is_empty() && !seen.insert(name.clone()) {
+            reader.mistake("event", format!("names the field {name:?} twice"));
+        }
+        if names::RESERVED.contains(&name.as_str()) {
+            reader
+                .mistake("event", format!("names the field {name:?}, which tidegauge adds itself"));
+        }
+    }
+    let limits = Limits {
+        message_bytes_max: reader.size("event.message_bytes_max", "1 MiB", 64..=1 << 30) as usize,
+        key_bytes_max: reader.size("event.key_bytes_max", "1 KiB", 1..=1 << 20) as usize,
+        ..Limits::default()
+    };
+    let earliest_ns = match reader.text("event.earliest") {
+        None => tidegauge_ingest::mapping::EARLIEST_NS,
+        Some(text) => time_ns(&text).unwrap_or_else(|| {
+            reader.mistake("event.earliest", format!("is {text:?}, allowed is a time (RFC 3339)"));
+            0
+        }),
+    };
+    let early = reader.duration("event.early", "1d", Duration::ZERO..=366 * DAY);
+    if key.is_empty() {
+        return None;
+    }
+    let mapping = EventMapping::new(time, Arc::new(KeySchema::new(key)), values);
+    let early_ns = early.as_nanos() as i64;
+    Some(EventMapping { time_format, limits, earliest_ns, early_ns, ..mapping })
+}
+
+fn key_columns(reader: &mut Reader) -> Vec<KeyColumn> {
+    const KEY: &str = "event.key";
+    let allowed = "allowed is a list of { name = \"…\", type = \"int64\" or \"string\" }";
+    let tables = reader.tables(KEY).unwrap_or_default();
+    let mut columns = Vec::new();
+    for table in &tables {
+        let name = table.get("name").and_then(Value::as_str);
+        let kind = match table.get("type").and_then(Value::as_str) {
+            Some("int64") => Some(KeyType::Int64),
+            Some("string") => Some(KeyType::String),
+            _ => None,
+        };
+        match (name, kind, table.len()) {
+            (Some(name), Some(kind), 2) if !name.is_empty() => {
+                columns.push(KeyColumn { name: name.to_string(), kind });
+            }
+            _ => reader.mistake(KEY, format!("has the item {{ {} }}, {allowed}", one_line(table))),
+        }
+    }
+    if tables.is_empty() {
+        reader
+            .mistake(KEY, format!("is missing or empty: the fields that name a sensor; {allowed}"));
+    }
+    columns
+}
+
+fn one_line(table: &toml::Table) -> String {
+    table.iter().map(|(k, v)| format!("{k} = {v}")).collect::<Vec<_>>().join(", ")
+}
+
+fn window(reader: &mut Reader) -> Window {
+    Window {
+        query: reader.required("window.query", "the SELECT that makes features of readings"),
+        out_of_order: reader.duration("window.out_of_order", "5s", Duration::ZERO..=30 * DAY),
+        late: reader.one_of("window.late", &[("keep", Late::Keep), ("drop", Late::Drop)]),
+        idle_after: reader.duration("window.idle_after", "30s", Duration::from_millis(100)..=DAY),
+        open_max: reader.integer("window.open_windows_max", 10_000, 1..=10_000_000) as usize,
+        sensors_max: reader.integer("window.sensors_max", 1_000_000, 1..=100_000_000) as u32,
+    }
+}
+
+fn models(reader: &mut Reader) -> Models {
+    let url = reader.text("models.url");
+    if let Some(url) = &url {
+        check_url(reader, "models.url", url);
+    }
+    let alias = reader.text_or("models.alias", "champion");
+    if alias.is_empty() || !alias.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
+        reader
+            .mistake("models.alias", format!("is {alias:?}, allowed are letters, digits, - and _"));
+    }
+    Models {
+        url,
+        alias,
+        features: reader.texts("models.features").unwrap_or_default(),
+        min_readings: reader.integer("models.min_readings", 1, 1..=1_000_000),
+        train: Train {
+            nu: reader.number("models.train.nu", Some(0.01), 1e-6..=0.5).unwrap_or(0.01),
+            gamma: reader.number("models.train.gamma", None, 1e-6..=1e6),
+            rows_min: reader.integer("models.train.rows_min", 30, 3..=1_000_000) as usize,
+            rows_max: reader.integer("models.train.rows_max", 2_000, 10..=20_000) as usize,
+            false_alarm_rate: reader
+                .number("models.train.false_alarm_rate", Some(0.002), 1e-6..=0.5)
+                .unwrap_or(0.002),
+        },
+    }
+}
+
+fn check_url(reader: &mut Reader, key: &str, url: &str) {
+    let path = url.strip_prefix("file:").unwrap_or(url);
+    if path.is_empty() {
+        reader.mistake(key, "is empty: a path or a file: URL");
+    } else if path.contains("://") {
+        let what = format!("is {url:?}: this version writes to a path or a file: URL only");
+        reader.mistake(key, what);
+    }
+}

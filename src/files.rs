@@ -1,0 +1,100 @@
+//! Bounded input: one lane over files that are read one after the other.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use tidegauge_aggregate::Closing;
+use tidegauge_ingest::Files;
+
+use crate::clock;
+use crate::lane::Lane;
+use crate::pipeline::Pipeline;
+use crate::signals::Signals;
+
+/// Records read at once.
+const BATCH_MAX: usize = 8_192;
+
+/// How time passes while files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// As in a stream: windows close as the watermark passes, late readings are late.
+    Stream,
+    /// The input is known to end: all windows close at its end, in whatever order it is.
+    Batch,
+}
+
+/// How a run over files ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything is read and committed.
+    Complete,
+    /// A signal came: the next run goes on from here.
+    Stopped,
+}
+
+/// Reads all files of the configuration from where an earlier run stopped, and commits.
+///
+/// # Errors
+/// When a file can't be read or has changed, or a commit fails.
+pub fn run(pipeline: &Arc<Pipeline>, time: Clock, signals: &Signals) -> Result<Ended> {
+    let paths = &pipeline.config.source.paths;
+    let mut files = Files::open(paths, &pipeline.config.event)?;
+    let closing = match time {
+        Clock::Stream => Closing::ByWatermark,
+        Clock::Batch => Closing::AtEnd,
+    };
+    let mut lane = Lane::open(pipeline, &lane_name(paths), closing)?;
+    let bar = progress(files.bytes());
+    for partition in files.partitions().cloned().collect::<Vec<_>>() {
+        if let Some(next) = lane.position_of(&partition) {
+            files.seek(&partition, next)?;
+            bar.inc(next.unsigned_abs());
+        }
+    }
+    let every = pipeline.config.lake.commit_every;
+    let mut commit_at = Instant::now() + every;
+    let mut current = None;
+    while let Some(batch) = files.next_batch(BATCH_MAX)? {
+        if current != Some(batch.file) {
+            lane.set_format(batch.format.clone());
+            current = Some(batch.file);
+        }
+        let input = lane.input(batch.partition, batch.span.from);
+        lane.feed(input, batch.messages(), clock::now_ns())?;
+        lane.skip_to(input, batch.span.to);
+        bar.inc((batch.span.to - batch.span.from).unsigned_abs());
+        if signals.seen() {
+            lane.commit(clock::now_us())?;
+            return Ok(Ended::Stopped);
+        }
+        if Instant::now() >= commit_at || lane.wants_commit() {
+            lane.commit(clock::now_us())?;
+            lane.report(clock::now_ns(), None);
+            commit_at = Instant::now() + every;
+        }
+    }
+    lane.drain()?;
+    lane.commit(clock::now_us())?;
+    lane.report(clock::now_ns(), None);
+    bar.finish_and_clear();
+    Ok(Ended::Complete)
+}
+
+/// The lane of these inputs: the name of the only one, or `files`.
+fn lane_name(paths: &[String]) -> String {
+    let [path] = paths else { return "files".to_string() };
+    let stem = Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned());
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    let name: String = stem.unwrap_or_default().chars().map(safe).collect();
+    if name.trim_matches(['.', '_', '-']).is_empty() { "files".to_string() } else { name }
+}
+
+/// A bar over bytes; invisible when standard error is no terminal.
+fn progress(bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec}");
+    let bar = ProgressBar::new(bytes);
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

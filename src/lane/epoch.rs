@@ -1,0 +1,115 @@
+//! The running epoch of a lane: all that the next commit will hold.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use tidegauge_aggregate::{IdleMove, Pushed};
+use tidegauge_flow::{Partition, ReadingSchema, Span, WindowRows};
+use tidegauge_ingest::Rejects;
+use tidegauge_sink::{ClosedBy, Counters, Cut, Table};
+
+/// Predictions that make a lane commit before its interval is over: bounds the memory of an epoch.
+pub(super) const ROWS_MAX: u64 = 2_000_000;
+/// Bytes of rejected payloads that do the same.
+pub(super) const REJECT_BYTES_MAX: usize = 64 << 20;
+
+#[derive(Default)]
+pub(super) struct Epoch {
+    counters: Counters,
+    predictions: Vec<RecordBatch>,
+    pub late: Vec<RecordBatch>,
+    pub rejects: Rejects,
+    pub idle_moves: Vec<IdleMove>,
+    pub closed_by: Option<ClosedBy>,
+}
+
+/// What the lane adds to the epoch at the cut.
+pub(super) struct State {
+    pub spans: Vec<(Partition, Span)>,
+    pub checkpoint: Vec<u8>,
+    pub watermark_ns: Option<i64>,
+    pub model_sets: Vec<u64>,
+    /// Readings in open windows.
+    pub open: u64,
+}
+
+impl Epoch {
+    pub fn is_empty(&self) -> bool {
+        self.counters == Counters::default()
+            && self.idle_moves.is_empty()
+            && self.closed_by.is_none()
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.counters.rows
+    }
+
+    pub fn read(&mut self, messages: u64, readable: u64) {
+        self.counters.messages += messages;
+        self.counters.readable += readable;
+        self.counters.rejected += messages - readable;
+    }
+
+    pub fn pushed(&mut self, pushed: &Pushed) {
+        self.counters.late += pushed.late.len() as u64;
+        self.counters.filtered += pushed.filtered;
+        self.counters.aggregated += pushed.aggregated;
+    }
+
+    pub fn scored(&mut self, batch: RecordBatch, rows: &WindowRows) {
+        self.counters.rows += rows.len() as u64;
+        self.counters.n_readings += rows.n_readings.iter().sum::<u64>();
+        self.predictions.push(batch);
+    }
+
+    /// The cut that the ledger commits.
+    pub fn cut(mut self, state: State) -> Result<Cut> {
+        self.counters.open = state.open;
+        let rejects: Vec<RecordBatch> = self.rejects.take()?.into_iter().collect();
+        let moves = self
+            .idle_moves
+            .iter()
+            .map(|m| tidegauge_sink::IdleMove { from_ns: m.from_ns, to_ns: m.to_ns });
+        Ok(Cut {
+            spans: state.spans,
+            watermark_ns: state.watermark_ns,
+            idle_moves: moves.collect(),
+            closed_by: self.closed_by,
+            tables: vec![
+                (Table::Predictions, self.predictions),
+                (Table::Late, self.late),
+                (Table::Rejects, rejects),
+            ],
+            checkpoint: Some(state.checkpoint),
+            model_sets: state.model_sets,
+            counters: self.counters,
+        })
+    }
+}
+
+/// The columns of the table `late`: the reading's own, then where it came from.
+pub fn late_schema(readings: &ReadingSchema) -> SchemaRef {
+    let mut fields: Vec<Field> =
+        readings.arrow().fields().iter().map(|f| f.as_ref().clone()).collect();
+    fields.push(Field::new("input", DataType::Utf8, false));
+    fields.push(Field::new("partition", DataType::Int32, false));
+    fields.push(Field::new("offset", DataType::Int64, false));
+    Arc::new(Schema::new(fields))
+}
+
+/// Late readings of one partition as a batch of [`late_schema`].
+pub(super) fn late_batch(
+    schema: &SchemaRef,
+    mut columns: Vec<ArrayRef>,
+    offsets: ArrayRef,
+    partition: &Partition,
+) -> Result<RecordBatch> {
+    let rows = offsets.len();
+    let inputs = StringArray::from_iter_values(std::iter::repeat_n(partition.input.as_ref(), rows));
+    columns.push(Arc::new(inputs));
+    columns.push(Arc::new(Int32Array::from_value(partition.number, rows)));
+    columns.push(offsets);
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}

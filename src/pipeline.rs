@@ -1,0 +1,185 @@
+//! What all lanes of a process share: configuration, query, lake, models, metrics.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use tidegauge_aggregate::Query;
+use tidegauge_flow::{NoFailpoint, Store};
+use tidegauge_ingest::Reason;
+use tidegauge_score::{Models, Registry, Scorer, Status, prediction_schema};
+use tidegauge_serve::{LaneLabels, Metrics};
+use tidegauge_sink::{Identity, Lake, Lane as Ledger, LaneMode, LocalStore, Table, Writer};
+
+use crate::clock;
+use crate::config::Config;
+use crate::lane::late_schema;
+
+/// Where a lake keeps its models unless the configuration names another place.
+const MODELS_IN_LAKE: &str = "_tidegauge/models/";
+
+/// Sees every batch of predictions before it is committed: the demo's live view.
+pub type Observer = Box<dyn Fn(&RecordBatch) + Send + Sync>;
+
+pub struct Pipeline {
+    pub config: Config,
+    pub query: Arc<Query>,
+    pub registry: Registry,
+    pub metrics: Arc<Metrics>,
+    pub late_schema: SchemaRef,
+    lake: Lake,
+    observer: Option<Observer>,
+}
+
+impl Pipeline {
+    /// Plans the query and opens or founds the lake.
+    ///
+    /// # Errors
+    /// When the query is not valid, or the lake belongs to another query or key.
+    pub fn open(config: Config) -> Result<Self> {
+        let query = plan(&config)?;
+        let store = open_store(&config.lake.url)?;
+        let registry = registry(&config)?;
+        let identity = identity(&config, &query);
+        let lake = Lake::open(store, Arc::new(NoFailpoint), &identity, clock::now_us())?;
+        Ok(Self {
+            late_schema: late_schema(query.readings()),
+            metrics: Arc::new(Metrics::new()?),
+            observer: None,
+            config,
+            query,
+            registry,
+            lake,
+        })
+    }
+
+    /// The same pipeline with an observer of its predictions.
+    pub fn observed(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    pub fn observe(&self, predictions: &RecordBatch) {
+        if let Some(observer) = &self.observer {
+            observer(predictions);
+        }
+    }
+
+    /// Takes a lane in the ledger under a new writer's name.
+    pub fn take_lane(&self, name: &str) -> Result<Ledger> {
+        let writer = Writer::random(&mut rand::rng());
+        let lane = self.lake.take(name, writer, clock::now_us());
+        lane.with_context(|| format!("cannot take lane {name}"))
+    }
+
+    /// A scorer with the models that the alias means now.
+    pub fn scorer(&self) -> Result<Scorer> {
+        let models = self.registry.resolve(&self.config.models.alias)?;
+        self.scorer_with(models)
+    }
+
+    /// The models that the alias means, when they are not the ones in force.
+    pub fn newer_models(&self, in_force: &[u64]) -> Result<Option<Models>> {
+        let alias = self.registry.alias(&self.config.models.alias)?;
+        match alias {
+            Some(record) if in_force.first() != Some(&record.version) => {
+                Ok(Some(self.registry.models(record.version)?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn scorer_with(&self, models: Option<Models>) -> Result<Scorer> {
+        let key_columns = self.config.event.key.columns().len();
+        let settings = &self.config.models;
+        let schema = self.query.output();
+        Ok(Scorer::new(schema, key_columns, &settings.features, models, settings.min_readings)?)
+    }
+}
+
+/// What a lake must belong to, to be this pipeline's.
+pub fn identity(config: &Config, query: &Query) -> Identity {
+    Identity {
+        query: query.text().to_string(),
+        schema: prediction_schema(query.output()),
+        key: config.event.key.as_ref().clone(),
+        lanes: LaneMode::PerPartition,
+        time: config.event.time.clone(),
+        counted_once: query.window().is_tumble(),
+    }
+}
+
+/// The planned query of a configuration.
+pub fn plan(config: &Config) -> Result<Arc<Query>> {
+    let query = Query::plan(&config.window.query, &config.event.schema());
+    Ok(Arc::new(query.context("window.query")?))
+}
+
+/// The registry that a configuration names.
+pub fn registry(config: &Config) -> Result<Registry> {
+    match &config.models.url {
+        Some(url) => Ok(Registry::new(open_store(url)?, "")),
+        None => Ok(Registry::new(open_store(&config.lake.url)?, MODELS_IN_LAKE)),
+    }
+}
+
+/// The registry inside a lake.
+pub fn registry_of(store: Arc<dyn Store>) -> Registry {
+    Registry::new(store, MODELS_IN_LAKE)
+}
+
+/// The store at a path or `file:` URL, its directory made if it is not there.
+pub fn open_store(url: &str) -> Result<Arc<dyn Store>> {
+    let store = LocalStore::create(local_path(url));
+    Ok(Arc::new(store.with_context(|| format!("cannot open {url}"))?))
+}
+
+/// The store at a path or `file:` URL that must be there.
+pub fn existing_store(url: &str) -> Result<Arc<dyn Store>> {
+    let store = LocalStore::open(local_path(url));
+    Ok(Arc::new(store.with_context(|| format!("there is no lake at {url}"))?))
+}
+
+/// The path of a `file:` URL or plain path.
+pub fn local_path(url: &str) -> &str {
+    let path = url.strip_prefix("file:").unwrap_or(url);
+    match path.strip_prefix("//") {
+        Some(absolute) if absolute.starts_with('/') => absolute,
+        _ => path,
+    }
+}
+
+/// The closed label sets of a lane's metrics.
+pub const LABELS: LaneLabels =
+    LaneLabels { reasons: &REASONS, statuses: &STATUSES, tables: &TABLES };
+
+const REASONS: [&str; Reason::ALL.len()] = {
+    let mut words = [""; Reason::ALL.len()];
+    let mut i = 0;
+    while i < words.len() {
+        words[i] = Reason::ALL[i].as_str();
+        i += 1;
+    }
+    words
+};
+
+const STATUSES: [&str; Status::ALL.len()] = {
+    let mut words = [""; Status::ALL.len()];
+    let mut i = 0;
+    while i < words.len() {
+        words[i] = Status::ALL[i].as_str();
+        i += 1;
+    }
+    words
+};
+
+const TABLES: [&str; Table::ALL.len()] = {
+    let mut words = [""; Table::ALL.len()];
+    let mut i = 0;
+    while i < words.len() {
+        words[i] = Table::ALL[i].as_str();
+        i += 1;
+    }
+    words
+};
