@@ -21,8 +21,8 @@ const SHARED_AFTER: Duration = Duration::from_secs(15);
 /// When a run ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// Only when it is told to.
-    Stopped,
+    /// Only when it is asked to; what becomes of open windows then.
+    Asked(OpenWindows),
     /// When every partition has been at its end for so long.
     Idle(Duration, OpenWindows),
 }
@@ -90,7 +90,10 @@ fn watch(control: &Control, threads: usize, until: Until, ends: &EndOffsets, sig
     while control.ended() < threads && !control.stopped() {
         if signals.wait(LOOK) {
             tracing::info!("stopping: committing what is in hand");
-            control.stop(OpenWindows::Leave);
+            control.stop(match until {
+                Until::Asked(windows) => windows,
+                Until::Idle(..) => OpenWindows::Leave,
+            });
         }
         if let Until::Idle(after, windows) = until
             && is_idle(control, threads, ends.partitions(), after)

@@ -150,11 +150,8 @@ impl Worker {
     }
 
     fn tick(&mut self) -> Result<()> {
-        let reached: Vec<_> = self.lanes.held.keys().copied().collect();
-        for partition in reached {
-            if let Some(offset) = self.consumer.reached(partition) {
-                self.lanes.skip_to(partition, offset);
-            }
+        for (partition, offset) in self.consumer.positions() {
+            self.lanes.skip_to(partition, offset);
         }
         self.lanes.look_for_silence()?;
         for (code, count) in self.consumer.take_errors() {
@@ -193,7 +190,7 @@ impl Lanes {
                 // A leftover of a partition that went: its next owner reads it.
                 continue;
             };
-            let messages = run.iter().map(|(_, message)| (message, message.offset + 1));
+            let messages = run.map(|message| (message, message.offset + 1));
             lane.feed(0, messages, arrival_ns)?;
             lane.idle.busy(Instant::now());
         }

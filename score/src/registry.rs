@@ -70,11 +70,11 @@ impl Registry {
         if let Some(base) = base {
             self.check_base(base, key)?;
         }
-        let mut version = self.versions()?.last().map_or(1, |newest| newest + 1);
+        let first = self.versions()?.last().map_or(1, |newest| newest + 1);
         let (key, note) = (key.clone(), note.to_string());
-        let header = SetHeader { version, base, key, note, created_us: now_us };
+        let header = SetHeader { version: first, base, key, note, created_us: now_us };
         let mut set = ModelSet::new(header, entries)?;
-        for _ in 0..ATTEMPTS {
+        for version in first..first + u64::from(ATTEMPTS) {
             set.header.version = version;
             let bytes = set.to_bytes()?;
             let path = self.set_path(version);
@@ -85,7 +85,6 @@ impl Registry {
             if self.claim(&path, &bytes)? {
                 return Ok(version);
             }
-            version += 1;
         }
         Err(ScoreError::Contention { what: "publishing a model set".into(), attempts: ATTEMPTS })
     }

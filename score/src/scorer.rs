@@ -34,10 +34,11 @@ const REASON_SHARE: f64 = 0.1;
 #[derive(Debug)]
 pub struct Scorer {
     features: Features,
-    schema: SchemaRef,
+    promised: SchemaRef,
     predictions: SchemaRef,
     key: Option<KeySchema>,
     models: Option<Models>,
+    loaded: usize,
     min_readings: u64,
     /// By [`SensorId`]; grows as sensors are seen.
     slots: Vec<Slot>,
@@ -80,10 +81,11 @@ impl Scorer {
         let features = Features::choose(schema, key_columns, features)?;
         let mut scorer = Self {
             features,
-            schema: Arc::new(schema.clone()),
+            promised: Arc::new(schema.clone()),
             predictions: prediction_schema(schema),
             key: key_schema(schema, key_columns),
             models: None,
+            loaded: 0,
             min_readings,
             slots: Vec::new(),
             missing: 0,
@@ -101,13 +103,14 @@ impl Scorer {
         if let Some(models) = &models {
             self.check(models)?;
         }
+        self.loaded = models.as_ref().map_or(0, |models| models.effective().count());
         self.models = models;
         self.slots.clear();
         self.missing = 0;
         Ok(())
     }
 
-    /// The predictions of closed windows: the columns of [`Scorer::schema`].
+    /// The predictions of closed windows: the columns of [`Scorer::prediction_schema`].
     ///
     /// # Errors
     /// [`ScoreError::Rows`] when the rows have other columns than promised; never because of a value.
@@ -141,7 +144,7 @@ impl Scorer {
     }
 
     /// The schema of predictions.
-    pub fn schema(&self) -> &SchemaRef {
+    pub fn prediction_schema(&self) -> &SchemaRef {
         &self.predictions
     }
 
@@ -158,6 +161,11 @@ impl Scorer {
     /// Sensors without a model that were seen since the models were put in force.
     pub fn missing(&self) -> usize {
         self.missing
+    }
+
+    /// Models in force.
+    pub fn loaded(&self) -> usize {
+        self.loaded
     }
 
     /// Rows since the scorer was made.
@@ -214,8 +222,8 @@ impl Scorer {
             let what = format!("{n} rows, {sensors} sensors and {readings} counts of readings");
             return Err(ScoreError::Rows(what));
         }
-        if rows.batch.schema().fields() != self.schema.fields() {
-            let (promised, found) = (self.schema.fields(), rows.batch.schema());
+        if rows.batch.schema().fields() != self.promised.fields() {
+            let (promised, found) = (self.promised.fields(), rows.batch.schema());
             return Err(ScoreError::Rows(format!("promised {promised:?}, found {found:?}")));
         }
         Ok(())

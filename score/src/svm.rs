@@ -81,7 +81,7 @@ impl SvmParams {
             return refuse(format!("gamma {gamma} and scales {scale:?} must be positive numbers"));
         }
         let mass: f64 = alpha.iter().sum();
-        if alpha.iter().any(|a| !(*a >= 0.0)) || !mass.is_finite() || mass <= 0.0 {
+        if alpha.iter().any(|a| a.is_nan() || *a < 0.0) || !mass.is_finite() || mass <= 0.0 {
             return refuse("weights must be finite, not negative and not all zero".into());
         }
         Ok(Self { mean, scale, vectors, alpha, gamma, rho })

@@ -97,6 +97,14 @@ impl Metrics {
         self.kafka_errors.with_label_values(&[label]).inc_by(count);
     }
 
+    /// The sum of a counter's or gauge's series, for a process that shows its own numbers; 0 when there
+    /// is none.
+    pub fn sum(&self, name: &str) -> f64 {
+        let families = self.registry.gather();
+        let series = families.iter().filter(|f| f.name() == name).flat_map(|f| f.get_metric());
+        series.map(|m| m.get_counter().get_value() + m.get_gauge().get_value()).sum()
+    }
+
     /// All series in Prometheus' text format, version 0.0.4.
     ///
     /// # Panics

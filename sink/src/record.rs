@@ -100,7 +100,7 @@ impl Table {
     pub const ALL: [Self; 3] = [Self::Predictions, Self::Late, Self::Rejects];
 
     /// The table's name.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Predictions => "predictions",
             Self::Late => "late",

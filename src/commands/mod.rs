@@ -4,7 +4,7 @@
 mod check;
 mod demo;
 pub mod models;
-mod query;
+pub mod query;
 mod score;
 mod simulate;
 mod train;
@@ -35,7 +35,10 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => {
             let windows = if args.leave_open { OpenWindows::Leave } else { OpenWindows::Close };
-            let until = args.until_idle.map_or(Until::Stopped, |after| Until::Idle(after, windows));
+            let until = match args.until_idle {
+                Some(after) => Until::Idle(after, windows),
+                None => Until::Asked(OpenWindows::Leave),
+            };
             run::run(load(&args.configured)?, until, &Signals::install()?)?;
             Ok(ExitCode::SUCCESS)
         }

@@ -12,10 +12,10 @@ use arrow::array::{
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use tidegauge_flow::time::rfc3339;
 use tidegauge_score::import::import_files;
-use tidegauge_score::{Model, ModelEntry, Registry, Scorer};
+use tidegauge_score::{ModelEntry, ModelParams, Registry, Scorer};
 
 use super::load;
-use crate::cli::{Configured, Models};
+use crate::cli::Models;
 use crate::clock;
 use crate::config::Config;
 use crate::pipeline;
@@ -128,6 +128,12 @@ pub fn table(registry: &Registry) -> Result<RecordBatch> {
     batch(&rows, newest)
 }
 
+fn vectors(model: &ModelParams) -> usize {
+    match model {
+        ModelParams::OneClassSvm(svm) => svm.alpha().len(),
+    }
+}
+
 fn batch(rows: &[(Arc<ModelEntry>, u64)], newest: u64) -> Result<RecordBatch> {
     let text = |f: &dyn Fn(&ModelEntry) -> String| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(rows.iter().map(|(entry, _)| f(entry))))
@@ -150,7 +156,7 @@ fn batch(rows: &[(Arc<ModelEntry>, u64)], newest: u64) -> Result<RecordBatch> {
         ("kind", text(&|m| m.model.kind().to_string())),
         ("features", text(&|m| m.features.join(","))),
         ("threshold", number(&|m| Some(m.threshold))),
-        ("vectors", count(&|m| Some(m.model.size() as u64))),
+        ("vectors", count(&|m| Some(vectors(&m.model) as u64))),
         ("trained_from", time(&|m| m.training.map(|t| t.from_us))),
         ("trained_to", time(&|m| m.training.map(|t| t.to_us))),
         ("rows", count(&|m| m.training.map(|t| t.rows))),

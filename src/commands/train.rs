@@ -1,11 +1,207 @@
 //! `train`: one model per sensor, from files of readings or from the lake's window rows.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+use indicatif::{ProgressBar, ProgressStyle};
+use tidegauge_aggregate::{Closing, WindowSettings, Windows};
+use tidegauge_flow::{KeyValue, Readings, SensorKey, Sensors, names};
+use tidegauge_ingest::{Decoder, Files};
+use tidegauge_score::train::{Report, SensorRows, train};
 
+use super::{load, models, time};
 use crate::cli::Train;
+use crate::clock;
+use crate::config::Config;
+use crate::pipeline;
 
-pub fn run(_args: &Train) -> Result<ExitCode> {
-    anyhow::bail!("placeholder")
+/// Records read at once.
+const BATCH_MAX: usize = 8_192;
+/// Sensors named one by one in the report.
+const NAMED_MAX: usize = 10;
+
+pub fn run(args: &Train) -> Result<ExitCode> {
+    let config = load(&args.configured)?;
+    let micros = |flag, text: &Option<String>| {
+        text.as_deref().map(|t| time(flag, t).map(|ns| ns.div_euclid(1000))).transpose()
+    };
+    let range = Range { from: micros("--from", &args.from)?, to: micros("--to", &args.to)? };
+    let rows = match args.inputs.is_empty() {
+        true => from_lake(&config, range)?,
+        false => from_files(&config, &args.inputs, range)?,
+    };
+    if rows.is_empty() {
+        anyhow::bail!("there are no windows to train on{}", range.text());
+    }
+    let report = fit(&config, rows)?;
+    tell(&report);
+    if report.entries.is_empty() {
+        anyhow::bail!("no sensor could be trained: nothing is published");
+    }
+    models::publish(&config, report.entries, "trained", args.alias.clone())
+}
+
+/// Window ends (from, to], microseconds since the epoch.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Range {
+    pub from: Option<i64>,
+    pub to: Option<i64>,
+}
+
+impl Range {
+    fn holds(self, end_us: i64) -> bool {
+        self.from.is_none_or(|from| end_us > from) && self.to.is_none_or(|to| end_us <= to)
+    }
+
+    fn text(self) -> String {
+        let show = |us: i64| tidegauge_flow::time::rfc3339(us.saturating_mul(1000));
+        match (self.from, self.to) {
+            (None, None) => String::new(),
+            (from, to) => format!(
+                " from {} to {}",
+                from.map_or("the beginning".into(), show),
+                to.map_or("now".into(), show)
+            ),
+        }
+    }
+}
+
+/// Trains all sensors in parallel, with a bar on a terminal.
+pub fn fit(config: &Config, rows: Vec<SensorRows>) -> Result<Report> {
+    let style = ProgressStyle::with_template("train {bar:40} {pos}/{len} sensors");
+    let bar = ProgressBar::new(rows.len() as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let features = models::features(config)?;
+    let progress = |done: usize| bar.set_position(done as u64);
+    let report = train(&features, &rows, &config.models.train, &progress)?;
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+/// The lake's window rows by sensor.
+pub fn from_lake(config: &Config, range: Range) -> Result<Vec<SensorRows>> {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let keys: Vec<_> = config.event.key.columns().iter().map(|k| quoted(&k.name)).collect();
+    let features = models::features(config)?;
+    let columns = keys.iter().cloned().chain([names::WINDOW_END.to_string()]);
+    let columns = columns.chain(features.iter().map(|f| quoted(f))).collect::<Vec<_>>().join(", ");
+    let registry = pipeline::registry(config)?;
+    let sql = format!("SELECT {columns} FROM predictions WHERE revision = 0");
+    let batches = super::query::select(&config.lake.url, &registry, &sql)?;
+    let mut rows = RowsBySensor::new(keys.len(), range);
+    for batch in &batches {
+        rows.add(batch, keys.len() + 1)?;
+    }
+    Ok(rows.finish())
+}
+
+/// The windows of files of readings, by sensor.
+fn from_files(config: &Config, inputs: &[String], range: Range) -> Result<Vec<SensorRows>> {
+    let query = pipeline::plan(config)?;
+    let mut sensors = Sensors::new(config.event.key.clone(), config.window.sensors_max);
+    let settings =
+        WindowSettings { out_of_order_ns: 0, open_max: usize::MAX, closing: Closing::AtEnd };
+    let mut windows = Windows::new(query.clone(), settings, 1);
+    let mut files = Files::open(inputs, &config.event)?;
+    let mut readings = Readings::new(config.event.values.len());
+    let mut rejected = 0u64;
+    while let Some(batch) = files.next_batch(BATCH_MAX)? {
+        let mut decoder = Decoder::new(config.event.clone(), batch.format.clone());
+        readings.clear();
+        for (message, _) in batch.messages() {
+            let decoded = decoder.decode(&message, clock::now_ns(), &mut sensors, &mut readings);
+            rejected += u64::from(decoded.is_err());
+        }
+        windows.push(0, &readings, &sensors)?;
+    }
+    if rejected > 0 {
+        eprintln!("note: {rejected} records cannot be read and are left out");
+    }
+    windows.drain();
+    let Some(closed) = windows.close(&sensors)? else { return Ok(Vec::new()) };
+    let keys = config.event.key.columns().len();
+    let mut rows = RowsBySensor::new(keys, range);
+    let features = models::features(config)?;
+    let schema = closed.batch.schema();
+    let index = |name: &str| schema.index_of(name);
+    let mut columns = (0..keys).collect::<Vec<_>>();
+    columns.push(index(names::WINDOW_END)?);
+    for feature in &features {
+        columns.push(index(feature)?);
+    }
+    rows.add(&closed.batch.project(&columns)?, keys + 1)?;
+    Ok(rows.finish())
+}
+
+struct RowsBySensor {
+    keys: usize,
+    range: Range,
+    sensors: BTreeMap<SensorKey, SensorRows>,
+}
+
+impl RowsBySensor {
+    fn new(keys: usize, range: Range) -> Self {
+        Self { keys, range, sensors: BTreeMap::new() }
+    }
+
+    /// Adds rows of key columns, `window_end` and, from column `first`, features.
+    fn add(&mut self, batch: &RecordBatch, first: usize) -> Result<()> {
+        let ends = batch.column(self.keys).as_primitive_opt::<TimestampMicrosecondType>();
+        let ends = ends.context("window_end is no timestamp in microseconds")?;
+        let features = batch.columns()[first..].iter().map(|c| cast(c, &DataType::Float64));
+        let features: Vec<ArrayRef> = features.collect::<Result<_, _>>()?;
+        let texts: Vec<ArrayRef> = batch.columns()[..self.keys]
+            .iter()
+            .map(|c| {
+                if c.data_type() == &DataType::Int64 {
+                    Ok(c.clone())
+                } else {
+                    cast(c, &DataType::Utf8)
+                }
+            })
+            .collect::<Result<_, _>>()?;
+        for row in (0..batch.num_rows()).filter(|&row| self.range.holds(ends.value(row))) {
+            let key = SensorKey(texts.iter().map(|c| key_value(c, row)).collect());
+            let rows = self.sensors.entry(key.clone()).or_insert_with(|| SensorRows {
+                key,
+                window_end_us: Vec::new(),
+                rows: Vec::new(),
+            });
+            rows.window_end_us.push(ends.value(row));
+            // A null is no number: training counts the row and leaves it out.
+            rows.rows.extend(features.iter().map(|column| {
+                let column = column.as_primitive::<Float64Type>();
+                if column.is_null(row) { f64::NAN } else { column.value(row) }
+            }));
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Vec<SensorRows> {
+        self.sensors.into_values().collect()
+    }
+}
+
+fn key_value(column: &ArrayRef, row: usize) -> KeyValue {
+    match column.as_primitive_opt::<Int64Type>() {
+        Some(ints) => KeyValue::Int(ints.value(row)),
+        None => KeyValue::Str(column.as_string::<i32>().value(row).into()),
+    }
+}
+
+fn tell(report: &Report) {
+    for (sensor, reason) in report.skipped.iter().take(NAMED_MAX) {
+        println!("skipped {sensor}: {reason}");
+    }
+    if report.skipped.len() > NAMED_MAX {
+        println!("and {} sensors more", report.skipped.len() - NAMED_MAX);
+    }
+    let rates = report.entries.iter().filter_map(|e| Some((e.training?.false_alarm_rate, &e.key)));
+    if let Some((rate, sensor)) = rates.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        println!("highest false-alarm rate on held-out windows: {:.2} % ({sensor})", rate * 100.0);
+    }
 }

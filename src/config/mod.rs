@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegauge_ingest::EventMapping;
+use tidegauge_score::train::TrainOptions;
 
 pub use self::load::{load, parse};
 pub use self::reader::Mistake;
@@ -86,17 +87,7 @@ pub struct Models {
     /// Empty: every numeric feature of the query.
     pub features: Vec<String>,
     pub min_readings: u64,
-    pub train: Train,
-}
-
-/// How `train` fits.
-#[derive(Debug, Clone)]
-pub struct Train {
-    pub nu: f64,
-    pub gamma: Option<f64>,
-    pub rows_min: usize,
-    pub rows_max: usize,
-    pub false_alarm_rate: f64,
+    pub train: TrainOptions,
 }
 
 #[derive(Debug, Clone)]

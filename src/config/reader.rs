@@ -142,14 +142,9 @@ impl Reader {
         }
     }
 
-    pub fn number(
-        &mut self,
-        key: &str,
-        default: Option<f64>,
-        range: std::ops::RangeInclusive<f64>,
-    ) -> Option<f64> {
+    pub fn number(&mut self, key: &str, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
         let value = match self.value(key) {
-            None => return default,
+            None => return None,
             Some(Value::Float(value)) => Some(value),
             Some(Value::Integer(value)) => Some(value as f64),
             Some(Value::String(text)) => text.parse().ok(),
@@ -161,7 +156,7 @@ impl Reader {
             let (low, high) = (range.start(), range.end());
             self.mistake(key, format!("is {shown}, allowed is a number from {low} to {high}"));
         }
-        value.or(default)
+        value
     }
 
     /// A list of texts; a single text counts as a list of one.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tidegauge_flow::{KeyColumn, KeySchema, KeyType, names};
 use tidegauge_ingest::decode::time_ns;
 use tidegauge_ingest::{EventMapping, Limits, TimeFormat};
+use tidegauge_score::train::{ROWS_MOST, TrainOptions};
 use toml::Value;
 
 use super::reader::Reader;
-use super::{Config, LakeSettings, Late, Models, Source, SourceKind, Start, Train, Window};
+use super::{Config, LakeSettings, Late, Models, Source, SourceKind, Start, Window};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -188,15 +189,23 @@ fn models(reader: &mut Reader) -> Models {
         alias,
         features: reader.texts("models.features").unwrap_or_default(),
         min_readings: reader.integer("models.min_readings", 1, 1..=1_000_000),
-        train: Train {
-            nu: reader.number("models.train.nu", Some(0.01), 1e-6..=0.5).unwrap_or(0.01),
-            gamma: reader.number("models.train.gamma", None, 1e-6..=1e6),
-            rows_min: reader.integer("models.train.rows_min", 30, 3..=1_000_000) as usize,
-            rows_max: reader.integer("models.train.rows_max", 2_000, 10..=20_000) as usize,
-            false_alarm_rate: reader
-                .number("models.train.false_alarm_rate", Some(0.002), 1e-6..=0.5)
-                .unwrap_or(0.002),
-        },
+        train: train(reader),
+    }
+}
+
+fn train(reader: &mut Reader) -> TrainOptions {
+    let default = TrainOptions::default();
+    let rate = "models.train.false_alarm_rate";
+    let rows = (10, ROWS_MOST as u64);
+    TrainOptions {
+        nu: reader.number("models.train.nu", 1e-6..=0.5).unwrap_or(default.nu),
+        gamma: reader.number("models.train.gamma", 1e-6..=1e6),
+        rows_min: reader.integer("models.train.rows_min", default.rows_min as u64, rows.0..=rows.1)
+            as usize,
+        rows_max: reader.integer("models.train.rows_max", default.rows_max as u64, rows.0..=rows.1)
+            as usize,
+        false_alarm_rate: reader.number(rate, 1e-6..=0.5).unwrap_or(default.false_alarm_rate),
+        ..default
     }
 }
 

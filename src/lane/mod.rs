@@ -266,7 +266,7 @@ impl Lane {
         let tally = self.scorer.tally();
         self.metrics.rows.inc_by(rows.len() as u64);
         for (index, status) in Status::ALL.iter().enumerate() {
-            self.metrics.scored.at(index).inc_by(tally.rows(*status) - before.rows(*status));
+            self.metrics.scored.at(index).inc_by(tally.of(*status) - before.of(*status));
         }
         self.metrics.anomalies.inc_by(tally.anomalies - before.anomalies);
         self.pipeline.observe(&batch);

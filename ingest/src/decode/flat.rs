@@ -64,15 +64,13 @@ impl Cursor<'_> {
     fn string(&mut self) -> Option<Range<usize>> {
         self.expect(b'"')?;
         let start = self.at;
-        loop {
-            match self.peek()? {
-                b'"' => break,
-                b'\\' | 0..0x20 => return None,
-                _ => self.at += 1,
-            }
+        let rest = self.bytes.get(start..)?;
+        let length = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20))?;
+        if rest[length] != b'"' {
+            return None;
         }
-        self.at += 1;
-        Some(start..self.at - 1)
+        self.at = start + length + 1;
+        Some(start..start + length)
     }
 
     fn value(&mut self) -> Option<(Kind, Range<usize>)> {

@@ -70,6 +70,7 @@ fn readable_messages_become_readings() {
     let with_bom = [b"\xef\xbb\xbf".as_slice(), &usual].concat();
     let smallest = i64::MIN.to_string();
     let nested = r#""x" : [1,{"TS":[]}], "y":1e999, "Ts":0"#;
+    let brackets = format!("\"\\\"{}\"", "[".repeat(200));
     let odd = format!(r#" {{ {nested}, "Value":1, "Tag":"a", "\u0054S":{TIME}, "Device":2 }}"#);
     let cases: Vec<(Vec<u8>, Outcome)> = vec![
         (usual.clone(), ok("2/a", Some(84.92))),
@@ -83,6 +84,7 @@ fn readable_messages_become_readings() {
         (event(TIME, "2", r#""ü""#, "9007199254740993"), ok("2/ü", Some(2_f64.powi(53)))),
         (event(TIME, "2", r#""a""#, &"1".repeat(30)), ok("2/a", Some(1.111_111_111_111_111e29))),
         (event(TIME, "2", r#""a""#, "1e-999"), ok("2/a", Some(0.0))),
+        (event(TIME, "2", &brackets, "1"), ok(&format!("2/\"{}", "[".repeat(200)), Some(1.0))),
         (odd.into_bytes(), ok("2/a", Some(1.0))),
     ];
     for (payload, outcome) in cases {
@@ -90,14 +92,12 @@ fn readable_messages_become_readings() {
     }
 }
 
-/// JSON messages by the reason of their reject and the field that it names.
-fn rejected_json() -> Vec<(Vec<u8>, Reason, &'static str)> {
+/// Messages that are no JSON object of a permitted size.
+fn of_bad_form() -> Vec<(Vec<u8>, Reason, &'static str)> {
     use Reason::*;
-    let with_time = |time: &str| event(time, "2", r#""a""#, "1");
-    let with_device = |device: &str| event(TIME, device, r#""a""#, "1");
+    let text = |text: &str| text.as_bytes().to_vec();
     let with_tag = |tag: &str| event(TIME, "2", tag, "1");
     let with_value = |value: &str| event(TIME, "2", r#""a""#, value);
-    let text = |text: &str| text.as_bytes().to_vec();
     vec![
         (text(""), Empty, ""),
         (text(" \r\n\t"), Empty, ""),
@@ -130,6 +130,18 @@ fn rejected_json() -> Vec<(Vec<u8>, Reason, &'static str)> {
         (text("null"), NotAnObject, ""),
         (text("\"TS\""), NotAnObject, ""),
         (text("12"), NotAnObject, ""),
+    ]
+}
+
+/// Objects without the right fields, and fields of a wrong type.
+fn with_bad_fields() -> Vec<(Vec<u8>, Reason, &'static str)> {
+    use Reason::*;
+    let text = |text: &str| text.as_bytes().to_vec();
+    let with_time = |time: &str| event(time, "2", r#""a""#, "1");
+    let with_device = |device: &str| event(TIME, device, r#""a""#, "1");
+    let with_tag = |tag: &str| event(TIME, "2", tag, "1");
+    let with_value = |value: &str| event(TIME, "2", r#""a""#, value);
+    vec![
         (with_value("1,\"Tag\":\"a\""), DuplicateField, "Tag"),
         (with_value("1,\"T\\u0061g\":null"), DuplicateField, "Tag"),
         (text("{}"), MissingField, "TS"),
@@ -159,6 +171,16 @@ fn rejected_json() -> Vec<(Vec<u8>, Reason, &'static str)> {
         (with_value("\"NaN\""), WrongType, "Value"),
         (with_value("false"), WrongType, "Value"),
         (with_value("{}"), WrongType, "Value"),
+    ]
+}
+
+/// Fields of the right type whose content is not accepted.
+fn with_bad_content() -> Vec<(Vec<u8>, Reason, &'static str)> {
+    use Reason::*;
+    let with_time = |time: &str| event(time, "2", r#""a""#, "1");
+    let with_tag = |tag: &str| event(TIME, "2", tag, "1");
+    let with_value = |value: &str| event(TIME, "2", r#""a""#, value);
+    vec![
         (with_tag(&format!("\"{}\"", "x".repeat(1025))), KeyTooLong, "Tag"),
         (with_time("\"yesterday\""), BadTime, "TS"),
         (with_time("\"2025-02-29T00:00:00Z\""), BadTime, "TS"),
@@ -177,7 +199,8 @@ fn rejected_json() -> Vec<(Vec<u8>, Reason, &'static str)> {
 #[test]
 fn fm_42_every_bad_message_is_rejected_for_its_reason() {
     let mut seen: HashSet<Reason> = HashSet::new();
-    for (payload, reason, field) in rejected_json() {
+    for (payload, reason, field) in [of_bad_form(), with_bad_fields(), with_bad_content()].concat()
+    {
         let shown = String::from_utf8_lossy(&payload[..payload.len().min(120)]).into_owned();
         assert_eq!(json(&payload), reject(reason, field), "{shown}");
         seen.insert(reason);

@@ -97,9 +97,9 @@ impl<R: Read> Records<R> {
         self.offset
     }
 
-    /// A record may have a carriage return, and is too large with one byte over the limit.
+    /// A record within the limit may have a carriage return behind it; with more it is too large.
     fn kept_max(&self) -> usize {
-        self.bytes_max.saturating_add(2)
+        self.bytes_max.saturating_add(1)
     }
 
     fn find_end(&mut self) -> Option<usize> {

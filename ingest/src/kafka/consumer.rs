@@ -397,10 +397,14 @@ impl Consumer {
 }
 
 impl Drop for Consumer {
-    /// The client's own drop follows and polls until the group has let us go.
+    /// The client's own drop follows and polls until the group has let us go. Each rebalance must have
+    /// one answer, no less and no more: after a second one the group ends with the first still in the
+    /// queue, and its callback asks a group that is gone.
     fn drop(&mut self) {
-        self.client.context().close();
-        let _ = self.client.unassign();
+        if let Some(waiting) = self.client.context().close() {
+            let (Rebalance::Assign(partitions) | Rebalance::Revoke { partitions, .. }) = waiting;
+            let _ = let_go(&self.client, &self.bare_list(&partitions));
+        }
     }
 }
 

@@ -128,11 +128,11 @@ impl Membership {
         lock(&self.pending).push_front(rebalance);
     }
 
-    /// From now on nobody asks for rebalances: the callback answers them itself, by letting go.
-    /// Without that a close would wait for an answer for ever.
-    pub(crate) fn close(&self) {
+    /// From now on nobody asks for rebalances: the callback answers them itself, by letting go; without
+    /// that a close would wait for an answer for ever. Returns the one that still waits for its answer.
+    pub(crate) fn close(&self) -> Option<Rebalance> {
         self.closing.store(true, Ordering::Relaxed);
-        lock(&self.pending).clear();
+        self.next_rebalance()
     }
 }
 
@@ -159,7 +159,10 @@ impl ConsumerContext for Membership {
     ) {
         self.watch.mark_served();
         if self.closing.load(Ordering::Relaxed) {
-            let _ = let_go(consumer, list);
+            // A closed group answers no more, and whoever asks it waits for ever.
+            if !consumer.closed() {
+                let _ = let_go(consumer, list);
+            }
             return;
         }
         let partitions = list.elements().iter().map(|e| e.partition()).collect();

@@ -91,6 +91,35 @@ fn normal_values_depend_neither_on_faults_nor_on_other_sensors() {
 }
 
 #[test]
+fn every_sensor_has_values_of_its_own() {
+    let end_ns = START_NS + 100 * SECOND_NS;
+    let settings = Simulation { end_ns, devices: 20, ..Simulation::reference(START_NS, 1) };
+    let (events, _) = events(&settings);
+    let mut seen: HashMap<Vec<u64>, (u32, u32)> = HashMap::new();
+    for device in 1..=20 {
+        let of_first = events.iter().filter(|e| (e.device, e.sensor) == (device, 1));
+        let values: Vec<u64> = of_first.map(|e| e.value.to_bits()).collect();
+        assert_eq!(values.len(), 100);
+        assert_eq!(seen.insert(values, (device, 1)), None);
+    }
+}
+
+#[test]
+fn a_stuck_sensor_stays_at_the_value_that_it_had_then() {
+    let settings = with_faults(Shape::Gaussian, 0, 9);
+    let faults = FaultPlan { stuck: 8, spikes: 0, drifts: 0, silences: 0, ..settings.faults };
+    let healthy = Simulation { devices: 1, sensors: 1, faults: FaultPlan::default(), ..settings };
+    let normal: HashMap<i64, f64> =
+        events(&healthy).0.iter().map(|e| (e.time_ns, e.value)).collect();
+    let (events, faults) = events(&Simulation { faults, ..healthy });
+    assert_eq!(faults.len(), 8);
+    for event in &events {
+        let from_ns = event.fault.map_or(event.time_ns, |id| faults[id as usize].from_ns);
+        assert_eq!(event.value, normal[&from_ns]);
+    }
+}
+
+#[test]
 fn faults_are_as_planned_and_clear() {
     for (seed, shape) in
         [(1, Shape::Uniform), (2, Shape::Gaussian), (3, Shape::Sine { period_ns: HOUR_NS })]

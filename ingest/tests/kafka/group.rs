@@ -8,12 +8,15 @@ use tidegauge_ingest::kafka::{Consumer, KafkaSettings, Leave, Revoked};
 
 use crate::harness::{Kafka, Ledger, PATIENCE};
 
+/// Members hear of a rebalance by their heartbeats.
+const HEARTBEAT: (&str, &str) = ("heartbeat.interval.ms", "200");
+
 #[test]
 fn a_member_that_comes_back_under_its_name_disturbs_nobody() {
     let Some(kafka) = Kafka::find() else { return };
     let topic = kafka.topic(4);
     kafka.fill(&topic, 4, 10);
-    let settings = kafka.settings(&topic, &[("heartbeat.interval.ms", "200")]);
+    let settings = kafka.settings(&topic, &[HEARTBEAT]);
     let (mut stays, mut peer) =
         (Consumer::start(&settings, 0).expect("started"), Ledger::default());
     let (mut goes, mut ours) = (Consumer::start(&settings, 1).expect("started"), Ledger::default());
@@ -34,7 +37,7 @@ fn a_goodbye_gives_the_partitions_to_the_others_at_once() {
     let Some(kafka) = Kafka::find() else { return };
     let topic = kafka.topic(4);
     kafka.fill(&topic, 4, 10);
-    let settings = kafka.settings(&topic, &[("heartbeat.interval.ms", "200")]);
+    let settings = kafka.settings(&topic, &[HEARTBEAT]);
     let (mut stays, mut peer) =
         (Consumer::start(&settings, 0).expect("started"), Ledger::default());
     let (mut goes, mut ours) = (Consumer::start(&settings, 1).expect("started"), Ledger::default());
@@ -87,6 +90,31 @@ fn committed(kafka: &Kafka, settings: &KafkaSettings) -> Vec<Offset> {
     list.add_partition_range(&settings.topic, 0, 1);
     let list = tool.committed_offsets(list, PATIENCE).expect("an answer");
     list.elements().iter().map(|element| element.offset()).collect()
+}
+
+#[test]
+fn a_consumer_that_is_dropped_at_any_moment_ends() {
+    let Some(kafka) = Kafka::find() else { return };
+    let topic = kafka.topic(4);
+    kafka.fill(&topic, 4, 10);
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for strategy in ["range", "cooperative-sticky"] {
+            let extra = [("partition.assignment.strategy", strategy), HEARTBEAT];
+            let settings = kafka.settings(&topic, &extra);
+            for polls in 0..12 {
+                let mut pair = [0, 1].map(|n| Consumer::start(&settings, n).expect("started"));
+                let mut ledgers = [Ledger::default(), Ledger::default()];
+                for _ in 0..polls {
+                    for (consumer, ledger) in pair.iter_mut().zip(&mut ledgers) {
+                        ledger.poll(consumer).expect("polled");
+                    }
+                }
+            }
+        }
+        ended.send(()).expect("awaited");
+    });
+    end.recv_timeout(PATIENCE).expect("a consumer hangs in its drop");
 }
 
 /// Polls both until each has two partitions.

@@ -168,3 +168,6 @@ impl Element {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,12 +81,11 @@ impl Registry {
         let alias = name.to_string();
         let wire = Wire { format: FORMAT, alias, set: version, moved_us: now_us };
         let bytes = serde_json::to_vec(&wire).expect("a record of texts and numbers is JSON");
-        let mut number = self.moves(name)?.last().map_or(1, |newest| newest + 1);
-        for _ in 0..ATTEMPTS {
+        let first = self.moves(name)?.last().map_or(1, |newest| newest + 1);
+        for number in first..first + u64::from(ATTEMPTS) {
             if self.claim(&self.alias_path(name, number), &bytes)? {
                 return Ok(AliasRecord { name: name.into(), version, moved_us: now_us, number });
             }
-            number += 1;
         }
         let what = format!("moving the alias {name}");
         Err(ScoreError::Contention { what, attempts: ATTEMPTS })

@@ -41,7 +41,7 @@ impl Status {
         [Self::Ok, Self::Fallback, Self::NoModel, Self::TooFewReadings, Self::InvalidFeatures];
 
     /// The word in the column `status`.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Fallback => "fallback",

@@ -128,7 +128,7 @@ fn predictions_have_the_promised_columns_in_the_promised_order() {
     assert_eq!(out["n_readings"].as_primitive::<UInt64Type>().value(0), 3);
     assert_eq!(out["lane"].as_string::<i32>().value(0), "sensors-0");
     assert_eq!(out["epoch"].as_primitive::<UInt64Type>().value(0), 8);
-    assert_eq!(scorer.schema(), &prediction_schema(&rows.batch.schema()));
+    assert_eq!(scorer.prediction_schema(), &prediction_schema(&rows.batch.schema()));
     assert!(scorer.model_sets().is_empty());
 }
 

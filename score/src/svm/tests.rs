@@ -115,3 +115,48 @@ fn numbers_that_are_no_model_are_refused() {
         assert!(SvmParams::new(parts).is_err(), "case {i}");
     }
 }
+
+/// A model with rows and scikit-learn's decisions, as `tests/data/sklearn/make.py` writes them.
+#[derive(serde::Deserialize)]
+struct Golden {
+    name: String,
+    mean: Vec<f64>,
+    scale: Vec<f64>,
+    vectors: Vec<f64>,
+    alpha: Vec<f64>,
+    gamma: f64,
+    rho: f64,
+    rows: Vec<f64>,
+    decisions: Vec<f64>,
+}
+
+fn check_golden(file: &str) {
+    let path = format!("{}/../tests/data/sklearn/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).expect("golden file");
+    let cases: Vec<Golden> = serde_json::from_str(&text).expect("golden file");
+    assert!(cases.len() >= 6, "{file} has cases");
+    for case in cases {
+        let Golden { name, mean, scale, vectors, alpha, gamma, rho, rows, decisions } = case;
+        let svm = SvmParams::new(SvmParts { mean, scale, vectors, alpha, gamma, rho });
+        let svm = svm.expect("scikit-learn's numbers are a model");
+        for path in [Path::Portable, Path::Avx2] {
+            let mut out = vec![0.0; decisions.len()];
+            PackedSvm::with_path(&svm, path).decide(&rows, &mut out);
+            for (f, expected) in out.iter().zip(&decisions) {
+                let scale = expected.abs().max(svm.mass());
+                let apart = (f - expected).abs();
+                assert!(apart <= 1e-9 * scale, "{name} on {path:?}: {f} is not {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn fm_51_decisions_of_scikit_learn_s_models_are_scikit_learn_s() {
+    check_golden("models.json");
+}
+
+#[test]
+fn fm_51_decisions_of_models_trained_here_are_those_of_scikit_learn_s_kernel() {
+    check_golden("trained.json");
+}

@@ -36,7 +36,7 @@ impl Fitter {
     pub(super) fn fit(&self, rows: &[f64]) -> Result<Fitted, String> {
         let n = rows.len() / self.width;
         if n == 0 || !rows.iter().all(|v| v.is_finite()) {
-            return Err("its rows are too large to be standardised".into());
+            return Err("its standardised rows are not finite numbers".into());
         }
         let mass = self.nu * n as f64;
         let records = Array2::from_shape_vec((n, self.width), rows.to_vec())
@@ -54,7 +54,11 @@ impl Fitter {
             return Err(format!("the solver gave up: {exit}"));
         }
         let total: f64 = svm.alpha.iter().sum();
-        if !svm.rho.is_finite() || svm.alpha.len() != n || !((total - mass).abs() <= 1e-6 * mass) {
+        if !svm.rho.is_finite()
+            || svm.alpha.len() != n
+            || !total.is_finite()
+            || (total - mass).abs() > 1e-6 * mass
+        {
             return Err(format!("the solver's rho is {}, its weights sum to {total}", svm.rho));
         }
         let kept = || (0..n).filter(|i| svm.alpha[*i] > 0.0);

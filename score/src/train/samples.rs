@@ -38,6 +38,10 @@ impl Samples {
             false => order,
         };
         let (mean, scale) = scaler(used.iter().map(|i| row(*i)), width);
+        if !scale.iter().all(|s| s.is_finite()) {
+            let what = format!("its values are too large to be standardised (mean {mean:?})");
+            return Err(SkipReason::NotFitted(what));
+        }
         let step = |(f, value): (usize, &f64)| (value - mean[f]) / scale[f];
         let standardised = used.iter().flat_map(|i| row(*i).iter().enumerate().map(step)).collect();
         let (from_us, to_us) =
@@ -62,7 +66,7 @@ fn scaler<'a>(rows: impl Iterator<Item = &'a [f64]> + Clone, width: usize) -> (V
     }
     let scale = |(variance, mean): (&f64, &f64)| {
         let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
-        if *variance <= rounding { 1.0 } else { variance.sqrt() }
+        if variance.is_finite() && *variance <= rounding { 1.0 } else { variance.sqrt() }
     };
     let scale = variance.iter().zip(&mean).map(scale).collect();
     (mean, scale)

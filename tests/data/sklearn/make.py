@@ -90,6 +90,11 @@ def pickles():
     named = OneClassSVM(nu=0.2, gamma=0.01).fit(x)
     named.feature_names_in_ = np.array(["mean", "stddev"], dtype=object)
     (folder / "named.pkl").write_bytes(pickle.dumps(named))
+    grid = np.array([[1.5, -2.0, 3.0], [4.0, 5.0, -6.0]])
+    arrays = [grid, np.asfortranarray(grid), grid.astype(">f8"), grid.astype("f4"), grid.astype("i2"), grid.astype(">i8"), abs(grid).astype("u1")]
+    (folder / "arrays_2.pkl").write_bytes(pickle.dumps(arrays, protocol=2))
+    (folder / "arrays_5.pkl").write_bytes(pickle.dumps(arrays, protocol=5))
+    joblib.dump(arrays, folder / "arrays.joblib", compress=0)
     dump("pickles.json", {"rows": test.ravel().tolist(), "pipeline": piped.decision_function(test).tolist(), "bare": bare.decision_function(test).tolist()})
 
 

@@ -47,6 +47,29 @@ proptest! {
     }
 
     #[test]
+    fn a_message_is_read_the_same_whatever_was_read_before(
+        messages in prop::collection::vec(json_like(), 1..8),
+        usual in any::<bool>(),
+    ) {
+        let mapping = Arc::new(EventMapping { values: vec!["Value".into(), "x".into()], ..mapping() });
+        let mut used = Decoder::new(mapping.clone(), Format::Json);
+        let good = format!(r#"{{"TS":{TIME},"Device":2,"Tag":"a","Value":1,"x":2}}"#);
+        let half = format!(r#"{{"TS":{TIME},"Device":2,"Tag":"b\n","Value":3,"x":true}}"#);
+        let last = if usual { good.clone() } else { good.replace(":2}", ":null}") };
+        let before = messages.into_iter().chain([good, half, last]);
+        for text in before {
+            let payload = Some(text.as_bytes());
+            let message = Message { offset: 0, timestamp_ms: None, payload };
+            let read = |decoder: &mut Decoder| {
+                let take = |d: Decoded<'_>| Ok(format!("{d:?}"));
+                decoder.read(&message, NOW_NS, take)
+            };
+            let mut fresh = Decoder::new(mapping.clone(), Format::Json);
+            prop_assert_eq!(read(&mut used), read(&mut fresh), "{}", text);
+        }
+    }
+
+    #[test]
     fn the_quick_path_finds_what_the_full_parser_finds(text in json_like()) {
         let roles = Roles::new(&mapping());
         let (mut quick, mut full) = (Fields::new(&roles), Fields::new(&roles));
