@@ -1,5 +1,6 @@
 //! The command line: what there is to say, with an example each.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,10 +23,10 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Log {
     /// How log lines on standard error are written
-    #[arg(long = "log", global = true, value_enum, default_value = "text")]
+    #[arg(id = "log", long = "log", global = true, value_enum, default_value = "text")]
     format: LogFormat,
     /// What is logged: error, warn, info, debug, or a filter such as info,tidegauge=debug
-    #[arg(long = "log-level", global = true, env = "TIDEGAUGE_LOG_LEVEL", default_value = "warn")]
+    #[arg(id = "log-level", long = "log-level", global = true, env = "TIDEGAUGE_LOG_LEVEL", default_value = "warn")]
     level: String,
 }
 
@@ -39,8 +40,10 @@ impl Log {
     /// Sends log lines to standard error from here on.
     pub fn install(&self) {
         let filter = EnvFilter::try_new(&self.level).unwrap_or_else(|_| EnvFilter::new("warn"));
-        let builder =
-            tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+        let builder = tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_env_filter(filter);
         match self.format {
             LogFormat::Text => builder.with_target(false).init(),
             LogFormat::Json => builder.json().init(),

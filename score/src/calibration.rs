@@ -59,7 +59,8 @@ impl Calibration {
         Ok(Self { scores, severities, samples })
     }
 
-    /// The severity of a score: interpolated between knots, 0 below them, and [`Calibration::most`] above.
+    /// The severity of a score: interpolated between knots, 0 below them, and [`Calibration::most`]
+    /// above.
     pub fn severity(&self, score: f64) -> f64 {
         let above = self.scores.partition_point(|s| *s <= score);
         if above == 0 {
@@ -94,7 +95,8 @@ impl Calibration {
     }
 }
 
-/// Ranks of n that become knots: all of few; of many, closer together towards the top, where it matters.
+/// Ranks of n that become knots: all of few; of many, closer together towards the top, where it
+/// matters.
 fn knots(n: usize) -> Vec<usize> {
     if n <= MAX_KNOTS {
         return (0..n).collect();

@@ -4,8 +4,8 @@ use arrow::error::ArrowError;
 use thiserror::Error;
 use tidegauge_flow::StoreError;
 
-/// The crate's error. Trouble with one sensor, row or file is data instead: statuses of rows, lists of
-/// refused files and skipped sensors.
+/// The crate's error. Trouble with one sensor, row or file is data instead: statuses of rows, lists
+/// of refused files and skipped sensors.
 #[derive(Debug, Error)]
 pub enum ScoreError {
     /// A setting is outside what it may be; the user changes it.

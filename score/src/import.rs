@@ -26,10 +26,11 @@ pub const MAX_FILES: usize = 1_000_000;
 /// Models that were read, and files that were not with the reason.
 pub type Imports = (Vec<ModelEntry>, Vec<(PathBuf, String)>);
 
-/// Reads files, and all files of folders (not of folders in them), each named `model_<key>_<key>` for its
-/// sensor. `features` are the columns that the models will see, in their order.
+/// Reads files, and all files of folders (not of folders in them), each named `model_<key>_<key>`
+/// for its sensor. `features` are the columns that the models will see, in their order.
 ///
-/// An imported model's threshold is exactly 0: a row is an anomaly when its decision is not above 0.
+/// An imported model's threshold is exactly 0: a row is an anomaly when its decision
+/// is not above 0.
 pub fn import_files(paths: &[PathBuf], key: &KeySchema, features: &[String]) -> Imports {
     let (mut entries, mut refused): Imports = Default::default();
     let mut files = Vec::new();
@@ -62,8 +63,8 @@ pub fn import_files(paths: &[PathBuf], key: &KeySchema, features: &[String]) -> 
     (entries, refused)
 }
 
-/// The sensor that a model's name says: what follows `model_`, split at underscores into as many values as
-/// there are key columns; the first one takes what is too much.
+/// The sensor that a model's name says: what follows `model_`, split at underscores into as many
+/// values as there are key columns; the first one takes what is too much.
 ///
 /// # Errors
 /// What is wrong with the name.

@@ -1,9 +1,10 @@
-//! Window rows to predictions: models of sensors, training, calibration, the registry of model sets, and
-//! models brought from elsewhere.
+//! Window rows to predictions: models of sensors, training, calibration, the registry of model
+//! sets, and models brought from elsewhere.
 //!
-//! **Invariant:** scoring does no I/O, reads no clock and keeps a row's model for the whole row; a row that
-//! cannot be scored says why and never gets an invented verdict. The registry sees storage only through
-//! [`tidegauge_flow::Store`]; only [`import`] opens files. linfa is used in [`train`] and nowhere else.
+//! **Invariant:** scoring does no I/O, reads no clock and keeps a row's model for the whole row; a
+//! row that cannot be scored says why and never gets an invented verdict. The registry sees storage
+//! only through [`tidegauge_flow::Store`]; only [`import`] opens files. linfa is used in [`train`]
+//! and nowhere else.
 
 pub mod calibration;
 pub mod entry;

@@ -1,7 +1,7 @@
 //! What every kind of model does, and the parameters of each kind.
 //!
-//! *Room for more*: a new kind is a variant of [`ModelParams`] with its columns in the set's file format,
-//! and a type that implements [`Model`]. Scorer, registry and aliases know neither.
+//! *Room for more*: a new kind is a variant of [`ModelParams`] with its columns in the set's file
+//! format, and a type that implements [`Model`]. Scorer, registry and aliases know neither.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ pub trait Model: Debug + Send + Sync {
     /// features, `out.len()` rows of [`Model::width`].
     fn scores(&self, rows: &[f64], out: &mut [f64]);
 
-    /// For each feature of a row, how much nearer to normal the row would be with that feature at its
-    /// training mean: larger is more to blame, zero or less is innocent.
+    /// For each feature of a row, how much nearer to normal the row would be with that feature at
+    /// its training mean: larger is more to blame, zero or less is innocent.
     fn blame(&self, row: &[f64], blame: &mut [f64]);
 }
 

@@ -1,13 +1,13 @@
 //! Where model sets and aliases live: versions that never change, and names that move.
 //!
 //! ```text
-//! <prefix>sets/<20 digits>.parquet             one set per version, put if absent
-//! <prefix>aliases/<name>/<20 digits>.json      one record per move, put if absent, the newest holds
+//! <prefix>sets/<20 digits>.parquet           one set per version, put if absent
+//! <prefix>aliases/<name>/<20 digits>.json    one record per move, put if absent; the newest holds
 //! ```
 //! # Guarantees
-//! A version is published whole or not at all and never overwritten. An alias moves in one write, only to
-//! a set that has just been read, and its earlier moves stay on record. A set that cannot be read never
-//! takes the place of one that can.
+//! A version is published whole or not at all and never overwritten. An alias moves in one write,
+//! only to a set that has just been read, and its earlier moves stay on record. A set that cannot
+//! be read never takes the place of one that can.
 
 mod alias;
 mod models;
@@ -53,12 +53,12 @@ impl Registry {
         Self { store, prefix: prefix.to_string(), loaded: Mutex::default() }
     }
 
-    /// Publishes entries as the next version and gives that version. With a base, the new set widens it:
-    /// sensors that the new one lacks keep the base's models.
+    /// Publishes entries as the next version and gives that version. With a base, the new set
+    /// widens it: sensors that the new one lacks keep the base's models.
     ///
     /// # Errors
-    /// When an entry is no usable model, the base cannot be read or names sensors by other key columns, or
-    /// the store fails. Nothing is published then.
+    /// When an entry is no usable model, the base cannot be read or names sensors by other key
+    /// columns, or the store fails. Nothing is published then.
     pub fn publish(
         &self,
         key: &KeySchema,
@@ -193,8 +193,8 @@ impl Registry {
         Ok(numbers)
     }
 
-    /// Writes a new object; false when another one has taken the path. When the answer was lost, the
-    /// object itself says whose it is.
+    /// Writes a new object; false when another one has taken the path. When the answer was lost,
+    /// the object itself says whose it is.
     fn claim(&self, path: &str, bytes: &[u8]) -> Result<bool, ScoreError> {
         match self.store.put_if_absent(path, bytes) {
             Ok(()) => Ok(true),

@@ -1,9 +1,11 @@
 //! Window rows in, predictions out: each row by its sensor's own model.
 //!
 //! # Guarantees
-//! Every row comes out once, in its place. A row without a usable verdict has null in `score`, `threshold`,
-//! `is_anomaly` and `severity`, and its `status` says why, the first of: no model, too few readings,
-//! invalid features. A sensor's model is looked up once and kept until the models are replaced.
+//! Every row comes out once, in its place. A row without a usable verdict has null in `score`,
+//! `threshold`,
+//! `is_anomaly` and `severity`, and its `status` says why, the first of: no model, too few
+//! readings, invalid features. A sensor's model is looked up once and kept until the models are
+//! replaced.
 
 mod features;
 mod output;
@@ -65,8 +67,8 @@ struct Ready {
 
 impl Scorer {
     /// A scorer of rows with `schema` (that of [`WindowRows::batch`]: `key_columns` key columns,
-    /// `window_start`, `window_end`, features). `features` names the columns that models see, in their
-    /// order; empty means all numeric ones in the query's order.
+    /// `window_start`, `window_end`, features). `features` names the columns that models see, in
+    /// their order; empty means all numeric ones in the query's order.
     ///
     /// # Errors
     /// [`ScoreError::Feature`] for a feature that the query lacks or that is no number;
@@ -113,7 +115,8 @@ impl Scorer {
     /// The predictions of closed windows: the columns of [`Scorer::prediction_schema`].
     ///
     /// # Errors
-    /// [`ScoreError::Rows`] when the rows have other columns than promised; never because of a value.
+    /// [`ScoreError::Rows`] when the rows have other columns than promised; never because of a
+    /// value.
     pub fn score(
         &mut self,
         rows: &WindowRows,
@@ -243,7 +246,7 @@ fn score_run(
         n_readings.iter().for_each(|_| output.refuse(Status::NoModel, None));
         return;
     };
-    let mut scores = vec![0.0; n_readings.len()];
+    let mut scores = output.take_scratch(n_readings.len());
     if run.all_valid() {
         ready.model.scores(run.values(), &mut scores);
     } else {
@@ -252,7 +255,7 @@ fn score_run(
         }
     }
     let version = Some(ready.version);
-    for (i, score) in scores.into_iter().enumerate() {
+    for (i, score) in scores.iter().copied().enumerate() {
         if n_readings[i] < min_readings {
             output.refuse(Status::TooFewReadings, version);
         } else if !run.is_valid(i) || !score.is_finite() {
@@ -261,6 +264,7 @@ fn score_run(
             verdict(ready, features, run.row(i), score, output);
         }
     }
+    output.give_back(scores);
 }
 
 fn verdict(ready: &Ready, features: &Features, row: &[f64], score: f64, output: &mut Output) {

@@ -30,8 +30,8 @@ pub struct ModelSet {
 
 impl ModelSet {
     /// # Errors
-    /// [`ScoreError::Model`] for an entry that is no usable model, has another key than the header says,
-    /// or is there twice; [`ScoreError::Set`] when there is none, or too many.
+    /// [`ScoreError::Model`] for an entry that is no usable model, has another key than the header
+    /// says, or is there twice; [`ScoreError::Set`] when there is none, or too many.
     pub fn new(header: SetHeader, entries: Vec<ModelEntry>) -> Result<Self, ScoreError> {
         let count = entries.len();
         if count == 0 || count > MAX_ENTRIES {
@@ -74,8 +74,8 @@ impl ModelSet {
     /// Reads a set's file; `name` is for messages.
     ///
     /// # Errors
-    /// [`ScoreError::Set`] when the bytes are not a whole set of this format version, or a model's content
-    /// is not what was written.
+    /// [`ScoreError::Set`] when the bytes are not a whole set of this format version, or a model's
+    /// content is not what was written.
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, ScoreError> {
         decode::from_parquet(name, bytes)
     }

@@ -1,8 +1,9 @@
-//! The one-class support vector machine: its parameters as plain numbers, and the packed form that scores.
+//! The one-class support vector machine: its parameters as plain numbers, and the packed form that
+//! scores.
 //!
-//! With z = (x - mean) / scale, the decision is f = sum(alpha_i exp(-gamma |z - v_i|^2)) - rho. A row is
-//! normal when f > 0. Source: Schölkopf et al., "Estimating the Support of a High-Dimensional
-//! Distribution" (2001); the sign conventions are those of libsvm and scikit-learn
+//! With z = (x - mean) / scale, the decision is f = sum(alpha_i exp(-gamma |z - v_i|^2)) - rho. A
+//! row is normal when f > 0. Source: Schölkopf et al., "Estimating the Support of a
+//! High-Dimensional Distribution" (2001); the sign conventions are those of libsvm and scikit-learn
 //! (`intercept_` = -rho, `dual_coef_` = alpha).
 
 mod model;
@@ -56,8 +57,8 @@ pub struct SvmParts {
 
 impl SvmParams {
     /// # Errors
-    /// When lengths don't fit each other, a number is not finite, a weight is negative or all are zero, or
-    /// a scale or gamma is not a positive number that can be divided by.
+    /// When lengths don't fit each other, a number is not finite, a weight is negative or all are
+    /// zero, or a scale or gamma is not a positive number that can be divided by.
     pub fn new(parts: SvmParts) -> Result<Self, InvalidSvm> {
         let SvmParts { mean, scale, vectors, alpha, gamma, rho } = parts;
         let width = mean.len();

@@ -1,9 +1,9 @@
 //! One model per sensor from its own normal windows.
 //!
-//! *How the threshold is set*: the scores of windows that a model was not trained on (five folds of time
-//! blocks) say how far normal windows go; their tail is continued to the false-alarm rate that is asked
-//! for. See [`threshold`]. *Stated sampling*: of more rows than the cap, evenly spaced ones in time are
-//! used. Training has no randomness: the same rows give the same model.
+//! *How the threshold is set*: the scores of windows that a model was not trained on (five folds of
+//! time blocks) say how far normal windows go; their tail is continued to the false-alarm rate that
+//! is asked for. See [`threshold`]. *Stated sampling*: of more rows than the cap, evenly spaced
+//! ones in time are used. Training has no randomness: the same rows give the same model.
 
 mod fit;
 mod samples;
@@ -39,8 +39,8 @@ pub struct SensorRows {
     pub rows: Vec<f64>,
 }
 
-/// How to train. The defaults flag spikes of 6 standard deviations and stuck values on windows of about ten
-/// readings with mean, standard deviation, minimum and maximum, from 200 windows on.
+/// How to train. The defaults flag spikes of 6 standard deviations and stuck values on windows of
+/// about ten readings with mean, standard deviation, minimum and maximum, from 200 windows on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainOptions {
     /// Share of training rows that may lie outside; above 0, below 1.
@@ -135,11 +135,12 @@ impl TrainOptions {
     }
 }
 
-/// Trains the sensors in parallel on rayon's current pool. `progress` is told, from any thread, how many
-/// sensors are done.
+/// Trains the sensors in parallel on rayon's current pool. `progress` is told, from any thread, how
+/// many sensors are done.
 ///
 /// # Errors
-/// [`ScoreError::Option`] for an option outside its range. A sensor that can't be trained is in the report.
+/// [`ScoreError::Option`] for an option outside its range. A sensor that can't be trained is in the
+/// report.
 pub fn train(
     features: &[String],
     samples: &[SensorRows],

@@ -193,6 +193,7 @@ impl Lane {
     pub fn commit(&mut self, now_us: i64) -> Result<Option<Committed>> {
         let moved = self.inputs.iter().any(|i| i.next > i.from);
         if !moved && self.epoch.is_empty() {
+            self.reload_models();
             return Ok(None);
         }
         let started = std::time::Instant::now();

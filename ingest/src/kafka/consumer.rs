@@ -16,6 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionLi
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::batch::{Forward, Inbox, MessageBatch, Notice, Stray, c_name};
+use super::client::{Client, bare_list};
 use super::context::{Membership, Rebalance, let_go};
 use super::error::{KafkaError, is_refusal, is_unknown_topic};
 use super::observer::{Observer, Origins};
@@ -84,7 +85,8 @@ pub struct Consumer {
     failed: Option<KafkaError>,
     /// Set for good: the client won't read again.
     fatal: Option<(String, String)>,
-    client: Arc<BaseConsumer<Membership>>,
+    /// Last: it is closed when nobody holds a queue of it any more.
+    client: Client,
 }
 
 impl Consumer {
@@ -108,7 +110,7 @@ impl Consumer {
             inbox: Inbox::new(client.clone()).ok_or_else(join)?,
             failed: None,
             fatal: None,
-            client,
+            client: Client::new(client, &settings.topic),
         };
         let topics = [settings.topic.as_str()];
         consumer.client.subscribe(&topics).map_err(|e| KafkaError::transient("subscribe", e))?;
@@ -183,7 +185,7 @@ impl Consumer {
     /// # Errors
     /// [`KafkaError::Transient`].
     pub fn pause(&self, partitions: &[i32]) -> Result<(), KafkaError> {
-        let list = self.bare_list(partitions);
+        let list = bare_list(&self.settings.topic, partitions);
         self.client.pause(&list).map_err(|e| KafkaError::transient("pause partitions", e))
     }
 
@@ -192,7 +194,7 @@ impl Consumer {
     /// # Errors
     /// [`KafkaError::Transient`].
     pub fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError> {
-        let list = self.bare_list(partitions);
+        let list = bare_list(&self.settings.topic, partitions);
         self.client.resume(&list).map_err(|e| KafkaError::transient("resume partitions", e))
     }
 
@@ -294,7 +296,7 @@ impl Consumer {
 
     /// Our part of a revocation: only now may another member read these partitions.
     fn acknowledge(&mut self, gone: &[i32]) -> Result<(), KafkaError> {
-        let_go(&self.client, &self.bare_list(gone))
+        let_go(&self.client, &bare_list(&self.settings.topic, gone))
             .map_err(|e| KafkaError::transient("give partitions up", e))?;
         let gone: BTreeSet<i32> = gone.iter().copied().collect();
         self.forwards.retain(|partition, _| !gone.contains(partition));
@@ -385,26 +387,6 @@ impl Consumer {
             list.add_partition_offset(&self.settings.topic, partition, Offset::Offset(offset))?;
         }
         Ok(list)
-    }
-
-    fn bare_list(&self, partitions: &[i32]) -> TopicPartitionList {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for &partition in partitions {
-            list.add_partition(&self.settings.topic, partition);
-        }
-        list
-    }
-}
-
-impl Drop for Consumer {
-    /// The client's own drop follows and polls until the group has let us go. Each rebalance must have
-    /// one answer, no less and no more: after a second one the group ends with the first still in the
-    /// queue, and its callback asks a group that is gone.
-    fn drop(&mut self) {
-        if let Some(waiting) = self.client.context().close() {
-            let (Rebalance::Assign(partitions) | Rebalance::Revoke { partitions, .. }) = waiting;
-            let _ = let_go(&self.client, &self.bare_list(&partitions));
-        }
     }
 }
 

@@ -129,10 +129,9 @@ impl Membership {
     }
 
     /// From now on nobody asks for rebalances: the callback answers them itself, by letting go; without
-    /// that a close would wait for an answer for ever. Returns the one that still waits for its answer.
-    pub(crate) fn close(&self) -> Option<Rebalance> {
+    /// that a close would wait for an answer for ever.
+    pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
-        self.next_rebalance()
     }
 }
 

@@ -14,6 +14,7 @@
 //! **Not here**: what is done with a message, and where positions are kept.
 
 pub mod batch;
+mod client;
 pub mod consumer;
 mod context;
 pub mod ends;

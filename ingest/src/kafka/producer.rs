@@ -167,7 +167,7 @@ impl Producer {
         flushed.map(|()| delivered).map_err(failed)
     }
 
-    /// Messages and bytes handed over and not yet delivered may be this many at most.
+    /// How many messages were handed over and are not settled yet.
     pub fn waiting(&self) -> usize {
         usize::try_from(self.client.in_flight_count()).unwrap_or(0)
     }

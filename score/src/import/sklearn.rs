@@ -1,7 +1,7 @@
 //! scikit-learn's one-class SVM, alone or behind a StandardScaler.
 //!
-//! *Never read*: `n_support_`, which holds uninitialised memory in old files. What is not a Gaussian
-//! kernel on dense data is refused by name.
+//! *Never read*: `n_support_`, which holds uninitialised memory in old files. What is not a
+//! Gaussian kernel on dense data is refused by name.
 
 use super::numpy::{Array, array, number};
 use super::pickle::{Pickle, Value};
@@ -107,7 +107,8 @@ fn params(pickle: &Pickle<'_>, scaler: Option<Value>, svm: Value) -> Result<SvmP
     SvmParams::new(parts).map_err(|e| e.to_string())
 }
 
-/// `_gamma` is what the fit used; `gamma` is what was asked for, and is a number in the oldest files.
+/// `_gamma` is what the fit used; `gamma` is what was asked for, and is a number in the oldest
+/// files.
 fn gamma(of: &Fields<'_, '_>, width: usize) -> Result<f64, String> {
     let fitted = of.get("_gamma").and_then(|g| number(of.pickle, g));
     let asked = of.get("gamma");

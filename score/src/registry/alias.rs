@@ -68,8 +68,8 @@ impl Registry {
     /// Makes an alias mean a version, after reading that version and all that it widens.
     ///
     /// # Errors
-    /// When the name cannot be an alias, the version cannot be used, or the store fails; the alias then
-    /// means what it meant.
+    /// When the name cannot be an alias, the version cannot be used, or the store fails; the alias
+    /// then means what it meant.
     pub fn move_alias(
         &self,
         name: &str,

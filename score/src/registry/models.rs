@@ -43,7 +43,8 @@ impl Models {
         &self.sets
     }
 
-    /// Every model that lookup can find, with the version of its set: newest set first, then by key.
+    /// Every model that lookup can find, with the version of its set: newest set first, then by
+    /// key.
     pub fn effective(&self) -> impl Iterator<Item = (&Arc<ModelEntry>, u64)> {
         self.sets.iter().enumerate().flat_map(|(i, set)| {
             let newer = &self.sets[..i];

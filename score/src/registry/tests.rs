@@ -12,6 +12,7 @@ use crate::set::tests::{entry, key, key_schema};
 const HONEST: u32 = 0;
 const LOSES_ANSWER: u32 = 1;
 const LOSES_WRITE: u32 = 2;
+const LOSES_TO_ANOTHER: u32 = 3;
 
 #[derive(Default)]
 struct Memory {
@@ -51,8 +52,10 @@ impl Store for Memory {
         if self.objects().contains_key(path) {
             return Err(StoreError::Exists { path: path.into() });
         }
-        if mood != LOSES_WRITE {
-            self.put(path, bytes)?;
+        match mood {
+            LOSES_WRITE => {}
+            LOSES_TO_ANOTHER => self.put(path, b"another writer")?,
+            _ => self.put(path, bytes)?,
         }
         if mood == HONEST {
             return Ok(());
@@ -118,6 +121,8 @@ fn a_lost_race_takes_the_next_version_and_a_lost_answer_is_settled_by_reading() 
     assert!(blind);
     assert!(!registry.claim(path, b"ours").expect("there"));
     assert_eq!(publish(&registry, &["a"], 1.0, None), 3);
+    store.mood.store(LOSES_TO_ANOTHER, Ordering::SeqCst);
+    assert_eq!(publish(&registry, &["a"], 1.0, None), 5, "4 is another writer's");
 }
 
 #[test]

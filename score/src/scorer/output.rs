@@ -104,6 +104,8 @@ pub(super) struct Output {
     reason: StringBuilder,
     model_set: UInt64Builder,
     tally: Tally,
+    /// Room for scores, so that a run of rows doesn't cost an allocation.
+    scratch: Vec<f64>,
 }
 
 impl Output {
@@ -118,7 +120,19 @@ impl Output {
             reason: StringBuilder::with_capacity(rows, 0),
             model_set: UInt64Builder::with_capacity(rows),
             tally: Tally::default(),
+            scratch: Vec::new(),
         }
+    }
+
+    pub(super) fn take_scratch(&mut self, rows: usize) -> Vec<f64> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch.resize(rows, 0.0);
+        scratch
+    }
+
+    pub(super) fn give_back(&mut self, scratch: Vec<f64>) {
+        self.scratch = scratch;
     }
 
     /// A row that has no verdict.

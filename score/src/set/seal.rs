@@ -1,8 +1,8 @@
 //! A digest of the whole file inside the file.
 //!
-//! *Why*: Parquet has no checksum that its readers insist on, and readers of damaged files may panic or
-//! read other numbers. The digest stands as text in the footer; it is computed with zeros in its own
-//! place, and compared before anything else is read.
+//! *Why*: Parquet has no checksum that its readers insist on, and readers of damaged files may
+//! panic or read other numbers. The digest stands as text in the footer; it is computed with zeros
+//! in its own place, and compared before anything else is read.
 
 use sha2::{Digest, Sha256};
 

@@ -125,7 +125,9 @@ fn a_set_of_bad_entries_is_not_made() {
 
 proptest! {
     #[test]
-    fn damaged_bytes_are_refused_or_harmless(flips in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 1..4)) {
+    fn damaged_bytes_are_refused_or_harmless(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 1..4),
+    ) {
         let set = rich_set();
         let mut bytes = set.to_bytes().expect("writes");
         for (index, flip) in flips {

@@ -34,8 +34,8 @@ impl Model for SvmModel {
         out.iter_mut().for_each(|f| *f = 0.0 - *f);
     }
 
-    /// The gain in log kernel mass: the score itself saturates at rho, so for a row that is far away in
-    /// two features, resetting one of them would not move it.
+    /// The gain in log kernel mass: the score itself saturates at rho, so for a row that is far
+    /// away in two features, resetting one of them would not move it.
     fn blame(&self, row: &[f64], blame: &mut [f64]) {
         let before = self.packed.log_mass(row);
         let mut row = row.to_vec();

@@ -1,9 +1,9 @@
 //! A model in the layout that the vector unit wants.
 //!
-//! *Why our own*: linfa's `predict` scans all training rows per call and allocates. Support vectors stand
-//! in blocks of 16, within a block feature by feature, so that one feature of 16 vectors is two or four
-//! registers. They are multiplied by sqrt(gamma) and rows by sqrt(gamma)/scale, so the exponent is a
-//! plain squared distance. Missing vectors of the last block have the weight 0.
+//! *Why our own*: linfa's `predict` scans all training rows per call and allocates. Support vectors
+//! stand in blocks of 16, within a block feature by feature, so that one feature of 16 vectors is
+//! two or four registers. They are multiplied by sqrt(gamma) and rows by sqrt(gamma)/scale, so the
+//! exponent is a plain squared distance. Missing vectors of the last block have the weight 0.
 
 use super::SvmParams;
 use super::simd::{self, Path};
@@ -63,8 +63,9 @@ impl PackedSvm {
         self.path
     }
 
-    /// The decision f of each row; negative or zero is an anomaly. `rows` is row-major, raw features, all
-    /// finite. A row so far away that every exponential underflows gives exactly -rho.
+    /// The decision f of each row; negative or zero is an anomaly. `rows` is row-major, raw
+    /// features, all finite. A row so far away that every exponential underflows gives exactly
+    /// -rho.
     ///
     /// # Panics
     /// When `rows` doesn't have `out.len()` rows of [`PackedSvm::width`].
@@ -73,8 +74,8 @@ impl PackedSvm {
         simd::decide(self, rows, out);
     }
 
-    /// ln(f + rho) of one row, exact where the sum itself underflows: how near the row is to the support
-    /// vectors, on a scale that far rows don't saturate. Not a hot path.
+    /// ln(f + rho) of one row, exact where the sum itself underflows: how near the row is to the
+    /// support vectors, on a scale that far rows don't saturate. Not a hot path.
     pub fn log_mass(&self, row: &[f64]) -> f64 {
         let (mut top, mut sum) = (f64::NEG_INFINITY, 0.0);
         for (vectors, alpha) in self.vectors.chunks_exact(self.width()).zip(&self.alpha) {

@@ -1,7 +1,7 @@
 //! The decision loop, compiled once for every machine and once for AVX2 with FMA.
 //!
-//! *How*: one generic body that the compiler vectorises; a function that enables the features inlines it.
-//! The only unsafe step is to call that function. Both paths agree within 1e-9.
+//! *How*: one generic body that the compiler vectorises; a function that enables the features
+//! inlines it. The only unsafe step is to call that function. Both paths agree within 1e-9.
 #![allow(unsafe_code)]
 
 use super::packed::{LANES, Lanes, PackedSvm};
@@ -63,8 +63,8 @@ impl Path {
 pub(super) fn decide(svm: &PackedSvm, rows: &[f64], out: &mut [f64]) {
     #[cfg(target_arch = "x86_64")]
     if svm.path() == Path::Avx2 && has_avx2() {
-        // SAFETY: `decide_avx2` is a safe function but for the processor features that it enables, and
-        // the line above has just asked this processor whether it has them.
+        // SAFETY: `decide_avx2` is a safe function but for the processor features that it enables,
+        // and the line above has just asked this processor whether it has them.
         return unsafe { decide_avx2(svm, rows, out) };
     }
     body::<Separate>(svm, rows, out);
@@ -157,14 +157,14 @@ fn mass<M: MulAdd>(svm: &PackedSvm, point: &[f64]) -> f64 {
 /// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial, 2^n by its exponent bits.
 #[inline(always)]
 fn exp<M: MulAdd>(x: f64) -> f64 {
-    let bounded = if x > EXP_MIN { x } else { EXP_MIN };
-    let shifted = M::mul_add(bounded, std::f64::consts::LOG2_E, ROUND);
+    let shifted = M::mul_add(x, std::f64::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = M::mul_add(n, -LN_2_LOW, M::mul_add(n, -LN_2_HIGH, bounded));
+    let r = M::mul_add(n, -LN_2_LOW, M::mul_add(n, -LN_2_HIGH, x));
     let mut sum = TAYLOR[0];
     for coefficient in &TAYLOR[1..] {
         sum = M::mul_add(sum, r, *coefficient);
     }
     let power = f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
+    // Far below, the steps above give nonsense or NaN, which is not taken.
     if x > EXP_MIN { sum * power } else { 0.0 }
 }

@@ -1,9 +1,9 @@
 //! linfa-svm behind a fence.
 //!
-//! *Why a fence*: linfa-svm 0.8.1 accepts anything. NaN fits with rho = NaN, `shrinking(true)` gives a
-//! wrong rho, nu = 1 an infinite one; its `eps` is absolute while gradients are as large as nu times the
-//! number of rows; that the solver gave up shows only in the text form. Rows come here standardised, finite
-//! and capped; what leaves has been checked.
+//! *Why a fence*: linfa-svm 0.8.1 accepts anything. NaN fits with rho = NaN, `shrinking(true)`
+//! gives a wrong rho, nu = 1 an infinite one; its `eps` is absolute while gradients are as large as
+//! nu times the number of rows; that the solver gave up shows only in the text form. Rows come here
+//! standardised, finite and capped; what leaves has been checked.
 
 use linfa::DatasetBase;
 use linfa::dataset::Pr;

@@ -50,8 +50,8 @@ impl Samples {
     }
 }
 
-/// Mean and standard deviation (of the population) of each feature, as scikit-learn's StandardScaler: a
-/// feature that is constant but for rounding has the scale 1.
+/// Mean and standard deviation (of the population) of each feature, as scikit-learn's
+/// StandardScaler: a feature that is constant but for rounding has the scale 1.
 fn scaler<'a>(rows: impl Iterator<Item = &'a [f64]> + Clone, width: usize) -> (Vec<f64>, Vec<f64>) {
     let n = rows.clone().count() as f64;
     let mut mean = vec![0.0; width];

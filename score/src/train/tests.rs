@@ -253,8 +253,13 @@ fn a_threshold_stays_below_what_a_far_row_scores_whatever_the_options() {
                 let gamma = Some(gamma);
                 let options =
                     TrainOptions { nu, gamma, false_alarm_rate, ..TrainOptions::default() };
-                let entry = one(1, sensor(1, 1, noise(7, 60, 1)), &options).expect("fits");
+                let mut rows = noise(7, 60, 1);
+                // One row far out makes the tail as long as it can be.
+                rows[30] += 1e6;
+                let entry = one(1, sensor(1, 1, rows), &options).expect("fits");
                 assert_eq!(is_anomaly(&entry, &[1e9, -1e9]), [true, true], "{options:?}");
+                let ModelParams::OneClassSvm(svm) = &entry.model;
+                assert!(entry.threshold < svm.rho(), "{options:?}");
             }
         }
     }

@@ -1,10 +1,11 @@
 //! How far normal windows go.
 //!
-//! Scores can't be extrapolated: far out they all come to rho. So the tail is looked at as a distance, in
-//! standard deviations: D = sqrt(ln(sum of weights / kernel mass) / gamma), 0 on top of every support
-//! vector, and growing without end. The excess of held-out distances over their 90 % quantile is taken as
-//! exponential (the peaks-over-threshold method with shape 0; tails of noise are lighter, so it errs
-//! towards fewer alarms), which gives the distance that the asked share of normal windows passes.
+//! Scores can't be extrapolated: far out they all come to rho. So the tail is looked at as a
+//! distance, in standard deviations: D = sqrt(ln(sum of weights / kernel mass) / gamma), 0 on top
+//! of every support vector, and growing without end. The excess of held-out distances over their 90
+//! % quantile is taken as exponential (the peaks-over-threshold method with shape 0; tails of noise
+//! are lighter, so it errs towards fewer alarms), which gives the distance that the asked share of
+//! normal windows passes.
 
 use super::fit::Fitter;
 
@@ -22,8 +23,8 @@ const MARGIN: f64 = 1.05;
 /// The least threshold, in standard deviations: windows that never varied must not alarm at once.
 const LEAST: f64 = 0.1;
 
-/// The most that a threshold takes of gamma D^2: there the kernel mass is a billionth, and everything
-/// farther away must still score above it in f64.
+/// The most that a threshold takes of gamma D^2: there the kernel mass is a billionth, and
+/// everything farther away must still score above it in f64.
 const MOST_EXPONENT: f64 = 20.7;
 
 /// Distances of windows to the model of the other folds.

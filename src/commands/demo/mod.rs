@@ -262,6 +262,8 @@ fn configuration(brokers: &str, lake: &std::path::Path) -> Result<Config> {
         brokers = "{brokers}"
         topic = "{TOPIC}"
         group = "demo"
+        # One member: the embedded broker takes its time over rebalances.
+        threads = 1
         instance = "demo-{}"
         [event]
         time = "TS"

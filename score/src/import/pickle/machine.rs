@@ -253,8 +253,8 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// joblib writes the bytes of an array right behind its description: a length of padding, the padding,
-    /// the array (files before joblib 1.1 have no padding and don't name an alignment).
+    /// joblib writes the bytes of an array right behind its description: a length of padding, the
+    /// padding, the array (files before joblib 1.1 have no padding and don't name an alignment).
     fn joblib_payload(&mut self, state: Value) -> Result<Span, PickleError> {
         let bytes = super::super::numpy::joblib_bytes(&self.pickle, state)
             .ok_or_else(|| self.malformed("an array of joblib whose description is not known"))?;

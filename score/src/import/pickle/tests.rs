@@ -58,6 +58,7 @@ fn nothing_but_models_may_be_imported_and_nothing_is_called() {
         (b"cbuiltins\neval\n.", "builtins.eval"),
         (b"\x8c\x02os\x8c\x06system\x93.", "os.system"),
         (b"csklearn.svm._classes\nSVC\n.", "sklearn.svm._classes.SVC"),
+        (b"cos\nPipeline\n.", "os.Pipeline"),
         (b"csklearn.pipeline\nPipeline.__init__\n.", "sklearn.pipeline.Pipeline.__init__"),
     ];
     for (bytes, name) in imports {
@@ -117,12 +118,15 @@ fn depth_and_cycles_cost_nothing_and_too_many_values_are_refused() {
     assert!(Pickle::read(&bomb).is_ok());
 }
 
+const FILES: [&str; 5] =
+    ["pipeline_0.pkl", "pipeline_2.pkl", "pipeline_5.pkl", "pipeline.joblib", "sparse.pkl"];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn mutated_files_and_arbitrary_bytes_never_panic(
-        file in prop::sample::select(vec!["pipeline_0.pkl", "pipeline_2.pkl", "pipeline_5.pkl", "pipeline.joblib", "sparse.pkl"]),
+        file in prop::sample::select(FILES.to_vec()),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cut in any::<prop::sample::Index>(),
         keep_whole in any::<bool>(),

@@ -1,0 +1,78 @@
+//! The group's client, and how it ends.
+//!
+//! *Why an end of its own*: a close asks for a rebalance, and the answer is a request to the group's
+//! thread in librdkafka (2.12). When an assignment is on its way at that moment, one answer serves two
+//! rebalances; the second answer then may meet a group that is gone and wait for ever. So what is on
+//! its way is answered first, and the close itself has a deadline.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+use super::context::{Membership, Rebalance, let_go};
+
+/// How long a close may take before its thread is left to itself.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+/// Events served before the close.
+const EVENTS_MAX: usize = 256;
+
+/// The group's client; its drop ends the membership, without a goodbye for a static member.
+pub(crate) struct Client {
+    /// `None` only inside of the drop.
+    native: Option<Arc<BaseConsumer<Membership>>>,
+    topic: String,
+}
+
+impl Client {
+    pub(crate) fn new(native: Arc<BaseConsumer<Membership>>, topic: &str) -> Self {
+        Self { native: Some(native), topic: topic.to_owned() }
+    }
+}
+
+impl Deref for Client {
+    type Target = BaseConsumer<Membership>;
+
+    fn deref(&self) -> &Self::Target {
+        self.native.as_ref().expect("present until the drop")
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let Some(native) = self.native.take() else { return };
+        native.context().close();
+        while let Some(waiting) = native.context().next_rebalance() {
+            let (Rebalance::Assign(partitions) | Rebalance::Revoke { partitions, .. }) = waiting;
+            let _ = let_go(&native, &bare_list(&self.topic, &partitions));
+        }
+        for _ in 0..EVENTS_MAX {
+            let served = native.context().watch.served();
+            if native.poll(Duration::ZERO).is_none() && native.context().watch.served() == served {
+                break;
+            }
+        }
+        let (ended, end) = mpsc::channel();
+        let close = move || {
+            drop(native);
+            let _ = ended.send(());
+        };
+        // Without a thread the closure, and with it the client, is dropped right here.
+        let closing = std::thread::Builder::new().name("kafka-close".into()).spawn(close);
+        if closing.is_ok() && end.recv_timeout(CLOSE_MAX).is_err() {
+            tracing::warn!(topic = self.topic, "the kafka client did not close; it is left behind");
+        }
+    }
+}
+
+/// Partitions of one topic without offsets.
+pub(crate) fn bare_list(topic: &str, partitions: &[i32]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for &partition in partitions {
+        list.add_partition(topic, partition);
+    }
+    list
+}
