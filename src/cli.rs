@@ -26,7 +26,13 @@ pub struct Log {
     #[arg(id = "log", long = "log", global = true, value_enum, default_value = "text")]
     format: LogFormat,
     /// What is logged: error, warn, info, debug, or a filter such as info,tidegauge=debug
-    #[arg(id = "log-level", long = "log-level", global = true, env = "TIDEGAUGE_LOG_LEVEL", default_value = "warn")]
+    #[arg(
+        id = "log-level",
+        long = "log-level",
+        global = true,
+        env = "TIDEGAUGE_LOG_LEVEL",
+        default_value = "warn"
+    )]
     level: String,
 }
 
@@ -249,6 +255,9 @@ pub struct Simulate {
     /// Faults (spike, stuck value, drift, silence) per sensor and hour; needs --seconds
     #[arg(long, default_value_t = 0.0, value_name = "RATE")]
     pub faults: f64,
+    /// No fault begins before this much event time has passed
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = parse_duration)]
+    pub faults_after: Duration,
     /// Write the injected faults to this file as JSON lines
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,

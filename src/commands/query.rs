@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
@@ -37,7 +38,13 @@ pub fn select(
     runtime.block_on(async {
         let session = tables::session(lake, registry).await?;
         let frame = session.sql(sql).await.context("the statement is not valid")?;
-        frame.collect().await.context("the statement failed")
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let mut batches = frame.collect().await.context("the statement failed")?;
+        if batches.is_empty() {
+            // So that a table without rows still shows its columns.
+            batches.push(RecordBatch::new_empty(schema));
+        }
+        Ok(batches)
     })
 }
 

@@ -170,7 +170,10 @@ fn simulation(args: &Simulate) -> Result<Simulation> {
         },
         end_ns,
         faults: match args.faults > 0.0 {
-            true => FaultPlan::at_rate(args.faults, sensors, start_ns, end_ns),
+            true => {
+                let after_ns = i64::try_from(args.faults_after.as_nanos()).unwrap_or(i64::MAX);
+                FaultPlan::at_rate(args.faults, sensors, start_ns.saturating_add(after_ns), end_ns)
+            }
             false => FaultPlan::default(),
         },
         ..reference

@@ -1,0 +1,14 @@
+//! End to end: the real binary, real files and a real Kafka.
+//!
+//! Tests that need a broker find it by `TIDEGAUGE_TEST_KAFKA` (see README), those that need the
+//! original sensors by `TIDEGAUGE_SEED_SENSORS`. Without them a test says that it is skipped; in CI it
+//! fails instead.
+
+mod detection;
+mod errors;
+mod harness;
+mod metrics;
+mod recovery;
+mod reference;
+mod rejects;
+mod tidy;

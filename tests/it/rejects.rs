@@ -1,0 +1,159 @@
+//! Bad messages of every kind: each becomes one reject with its reason, and nothing else changes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidegauge_ingest::kafka::{Compression, Outgoing, Producer, ProducerSettings};
+
+use crate::harness::{Project, data, eventually, kafka};
+
+/// Payloads that can't be read, and why. `None` is a tombstone.
+fn bad_messages() -> Vec<(Option<Vec<u8>>, &'static str)> {
+    let with = |time: &str, device: &str, value: &str| {
+        Some(
+            format!(r#"{{"TS":{time},"Device":{device},"Sensor":1,"Value":{value}}}"#).into_bytes(),
+        )
+    };
+    let good_time = r#""2018-08-28T23:00:05Z""#;
+    let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+    vec![
+        (None, "tombstone"),
+        (Some(Vec::new()), "empty"),
+        (Some(b"  \n".to_vec()), "empty"),
+        (Some(b"{\"TS\":".to_vec()), "malformed"),
+        (Some(b"not json".to_vec()), "malformed"),
+        (with(good_time, "1", "NaN"), "malformed"),
+        (with(good_time, "1", "-Infinity"), "malformed"),
+        (with(good_time, "1", "1e999"), "not_finite"),
+        (Some(b"[1,2,3]".to_vec()), "not_an_object"),
+        (Some(b"\"text\"".to_vec()), "not_an_object"),
+        (Some(br#"{"Device":1,"Sensor":1,"Value":2}"#.to_vec()), "missing_field"),
+        (Some(br#"{"TS":"2018-08-28T23:00:05Z","Device":1,"Value":2}"#.to_vec()), "missing_field"),
+        (with(good_time, "\"1\"", "2"), "wrong_type"),
+        (with(good_time, "1.5", "2"), "wrong_type"),
+        (with(good_time, "99999999999999999999", "2"), "wrong_type"),
+        (with(good_time, "1", "\"2\""), "wrong_type"),
+        (with(good_time, "1", "{}"), "wrong_type"),
+        (with("1535497205", "1", "2"), "wrong_type"),
+        (with("null", "1", "2"), "null_field"),
+        (with(good_time, "null", "2"), "null_field"),
+        (with("\"yesterday\"", "1", "2"), "bad_time"),
+        (with("\"2018-02-30T00:00:00Z\"", "1", "2"), "bad_time"),
+        (with("\"1970-01-01T00:00:00Z\"", "1", "2"), "too_old"),
+        (with("\"0001-01-01T00:00:00Z\"", "1", "2"), "too_old"),
+        (with("\"9999-12-31T23:59:59Z\"", "1", "2"), "too_early"),
+        (
+            Some(
+                br#"{"TS":"2018-08-28T23:00:05Z","Device":1,"Device":2,"Sensor":1,"Value":2}"#
+                    .to_vec(),
+            ),
+            "duplicate_field",
+        ),
+        (Some(vec![b'{', b'"', 0xff, 0xfe, b'"', b'}']), "not_utf8"),
+        (with(good_time, "1", &deep), "too_deep"),
+        (Some(vec![b'x'; (1 << 20) + 1]), "too_large"),
+        (with(good_time, "1", &format!("\"{}\"", "x".repeat(1 << 19))), "wrong_type"),
+    ]
+}
+
+fn producer(brokers: &str, topic: &str) -> Producer {
+    let mut extra = BTreeMap::new();
+    extra.insert("message.max.bytes".to_string(), "4000000".to_string());
+    Producer::start(&ProducerSettings {
+        brokers: brokers.into(),
+        topic: topic.into(),
+        compression: Compression::Gzip,
+        queue_kib: 64 << 10,
+        extra,
+    })
+    .expect("a producer")
+}
+
+/// The lines of the good readings as messages with their keys.
+fn good_messages() -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(data("seedlike/readings.csv")).expect("committed");
+    let message = |line: &str| {
+        let [time, device, sensor, value] =
+            line.split(',').collect::<Vec<_>>().try_into().expect("four columns");
+        let json =
+            format!(r#"{{"TS":"{time}","Device":{device},"Sensor":{sensor},"Value":{value}}}"#);
+        (format!("{device}_{sensor}"), json)
+    };
+    text.lines().skip(1).map(message).collect()
+}
+
+#[test]
+fn fm_42_bad_messages_are_rejected_once_with_their_reason_also_across_a_kill() {
+    let Some(brokers) = kafka() else { return };
+    let clean = Project::new(&brokers);
+    clean.publish(&data("seedlike/readings.csv"));
+    clean.run_to_end();
+
+    let dirty = Project::new(&brokers);
+    let target = ["simulate", "--brokers", &brokers, "--topic", &dirty.topic];
+    dirty.ok(&[&target[..], &["--create", "4", "--events", "0"]].concat());
+    let producer = producer(&brokers, &dirty.topic);
+    let (good, bad) = (good_messages(), bad_messages());
+    let mut expected: BTreeMap<&str, i64> = BTreeMap::new();
+    let halves = good.chunks(good.len() / 2 + 1);
+    let mut sent_bad = 0;
+    for half in halves {
+        for (index, (key, json)) in half.iter().enumerate() {
+            // One message in twenty is bad.
+            if index % 19 == 0 {
+                let (payload, reason) = &bad[sent_bad % bad.len()];
+                let partition = Some((sent_bad % 4) as i32);
+                let payload = payload.as_deref();
+                producer
+                    .send(Outgoing { payload, partition, ..Outgoing::default() })
+                    .expect("sent");
+                *expected.entry(reason).or_default() += 1;
+                sent_bad += 1;
+            }
+            let (key, payload) = (Some(key.as_bytes()), Some(json.as_bytes()));
+            producer.send(Outgoing { key, payload, ..Outgoing::default() }).expect("sent");
+        }
+        producer.flush(Duration::from_secs(30)).expect("delivered");
+        // Dies after an epoch of its own, with more of the topic before it or behind it.
+        let mut running = dirty.start_run(&[]);
+        let before = dirty.path("lake/rejects");
+        eventually("rejects in the lake", || {
+            assert!(running.is_running(), "the process ended by itself");
+            before.exists().then_some(())
+        });
+        running.sigkill();
+    }
+    assert!(sent_bad > bad.len(), "every kind was sent");
+    dirty.run_to_end();
+
+    assert_eq!(dirty.predictions("lake"), clean.predictions("lake"));
+    let rows = dirty.query("SELECT reason, count(*) AS n FROM rejects GROUP BY reason");
+    let found: BTreeMap<_, _> = rows
+        .iter()
+        .map(|row| (row["reason"].as_str().expect("text"), row["n"].as_i64().expect("count")))
+        .collect();
+    assert_eq!(found, expected);
+    let places =
+        dirty.number("SELECT count(*) FROM (SELECT DISTINCT partition, \"offset\" FROM rejects)");
+    assert_eq!(places, sent_bad as i64, "each bad message once");
+    let large = dirty.number("SELECT max(octet_length(payload)) FROM rejects");
+    assert_eq!(large, (1 << 20) + 1, "the bytes are kept whole");
+    let proof = dirty.ok(&["verify", "lake"]);
+    assert!(proof.contains("proven"), "{proof}");
+}
+
+#[test]
+fn fm_42_a_null_value_is_what_sql_says() {
+    let project = Project::new("127.0.0.1:1");
+    let lines = [
+        r#"{"TS":"2018-08-28T23:00:01Z","Device":1,"Sensor":1,"Value":null}"#,
+        r#"{"TS":"2018-08-28T23:00:02Z","Device":1,"Sensor":1,"Value":4}"#,
+        r#"{"TS":"2018-08-28T23:00:03Z","Device":2,"Sensor":1,"Value":null}"#,
+    ];
+    std::fs::write(project.path("nulls.jsonl"), lines.join("\n")).expect("writable");
+    project.ok(&["score", "nulls.jsonl", "-c", "tidegauge.toml", "-o", "lake"]);
+    let rows = project.predictions("lake");
+    assert_eq!(rows.len(), 2);
+    assert_eq!((rows[0]["mean"].as_f64(), rows[0]["n_readings"].as_i64()), (Some(4.0), Some(2)));
+    assert_eq!((rows[1]["mean"].as_f64(), rows[1]["n_readings"].as_i64()), (None, Some(1)));
+}
