@@ -36,7 +36,10 @@ fn main() -> ExitCode {
     match commands::run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("tidegauge: {error:#}");
+            #[expect(clippy::print_stderr, reason = "the one line that tells why it ended")]
+            {
+                eprintln!("tidegauge: {error:#}");
+            }
             let usage = error.is::<Mistakes>() || error.is::<commands::Usage>();
             if usage { EXIT_USAGE.into() } else { ExitCode::FAILURE }
         }

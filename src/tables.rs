@@ -13,7 +13,7 @@ use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
 use datafusion::prelude::{SessionConfig, SessionContext};
-use tidegauge_flow::Store;
+use tidegauge_flow::{Span, Store};
 use tidegauge_ingest::Rejects;
 use tidegauge_sink::{Generation, Kind, Lake, Reader, Record, Table};
 
@@ -93,49 +93,61 @@ fn data_type(kind: &str) -> DataType {
     }
 }
 
+/// A ledger record, and one of the partitions that it speaks of.
+struct Commit {
+    record: Arc<Record>,
+    input: String,
+    partition: i32,
+    span: Span,
+}
+
 /// One row per ledger record and partition.
 fn commits(reader: &Reader) -> Result<RecordBatch> {
-    let mut rows: Vec<(Record, String, i32, i64, i64)> = Vec::new();
+    let mut rows: Vec<Commit> = Vec::new();
     for lane in reader.lanes()? {
         for record in reader.records(&lane)? {
-            for (partition, span) in record.positions.clone() {
-                let row = (
-                    record.clone(),
-                    partition.input.to_string(),
-                    partition.number,
-                    span.from,
-                    span.to,
-                );
-                rows.push(row);
-            }
+            let record = Arc::new(record);
+            rows.extend(record.positions.iter().map(|(partition, span)| Commit {
+                record: record.clone(),
+                input: partition.input.to_string(),
+                partition: partition.number,
+                span: *span,
+            }));
             if record.positions.is_empty() {
-                rows.push((record, String::new(), 0, 0, 0));
+                let span = Span { from: 0, to: 0 };
+                rows.push(Commit { record, input: String::new(), partition: 0, span });
             }
         }
     }
-    let text = |f: &dyn Fn(&Record) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|r| f(&r.0))))
+    commit_batch(&rows)
+}
+
+fn commit_batch(rows: &[Commit]) -> Result<RecordBatch> {
+    let text = |f: &dyn Fn(&Commit) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(rows.iter().map(f)))
     };
     let count = |f: &dyn Fn(&Record) -> u64| -> ArrayRef {
-        Arc::new(rows.iter().map(|r| Some(f(&r.0))).collect::<UInt64Array>())
+        Arc::new(rows.iter().map(|r| Some(f(&r.record))).collect::<UInt64Array>())
     };
-    let number = |f: &dyn Fn(&(Record, String, i32, i64, i64)) -> i64| -> ArrayRef {
+    let number = |f: &dyn Fn(&Commit) -> i64| -> ArrayRef {
         Arc::new(rows.iter().map(|r| Some(f(r))).collect::<Int64Array>())
     };
-    let at = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.0.committed_at_us));
-    let watermark = rows.iter().map(|r| r.0.watermark_ns.map(|ns| ns.div_euclid(1000)));
-    let watermark: TimestampMicrosecondArray = watermark.collect();
+    let time = |f: &dyn Fn(&Record) -> Option<i64>| -> ArrayRef {
+        let times: TimestampMicrosecondArray = rows.iter().map(|r| f(&r.record)).collect();
+        Arc::new(times.with_timezone("UTC"))
+    };
+    let kind = |kind| if kind == Kind::Open { "open" } else { "epoch" };
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("lane", text(&|r| r.lane.clone())),
+        ("lane", text(&|c| c.record.lane.clone())),
         ("epoch", count(&|r| r.epoch)),
-        ("kind", text(&|r| if r.kind == Kind::Open { "open" } else { "epoch" }.to_string())),
-        ("writer", text(&|r| r.writer.to_string())),
-        ("committed_at", Arc::new(at.with_timezone("UTC"))),
-        ("watermark", Arc::new(watermark.with_timezone("UTC"))),
-        ("input", Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &r.1)))),
-        ("partition", number(&|r| i64::from(r.2))),
-        ("from", number(&|r| r.3)),
-        ("to", number(&|r| r.4)),
+        ("kind", text(&|c| kind(c.record.kind).to_string())),
+        ("writer", text(&|c| c.record.writer.to_string())),
+        ("committed_at", time(&|r| Some(r.committed_at_us))),
+        ("watermark", time(&|r| r.watermark_ns.map(|ns| ns.div_euclid(1000)))),
+        ("input", text(&|c| c.input.clone())),
+        ("partition", number(&|c| i64::from(c.partition))),
+        ("from", number(&|c| c.span.from)),
+        ("to", number(&|c| c.span.to)),
         ("messages", count(&|r| r.counters.messages)),
         ("rejected", count(&|r| r.counters.rejected)),
         ("aggregated", count(&|r| r.counters.aggregated)),
@@ -145,6 +157,6 @@ fn commits(reader: &Reader) -> Result<RecordBatch> {
         ("open", count(&|r| r.counters.open)),
         ("files", count(&|r| r.files.len() as u64)),
     ];
-    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true)))
-        .context("the table commits")
+    let columns = columns.into_iter().map(|(name, column)| (name, column, true));
+    RecordBatch::try_from_iter_with_nullable(columns).context("the table commits")
 }

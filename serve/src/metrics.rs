@@ -43,6 +43,9 @@ pub struct Metrics {
     process: Option<Process>,
 }
 
+/// The label of codes beyond the limit.
+const OTHER: &str = "other";
+
 impl Metrics {
     /// Registers every metric.
     ///
@@ -68,6 +71,8 @@ impl Metrics {
             "Errors that the Kafka client reported, by its code.",
             &["code"],
         )?;
+        // Dashboards find a series from the start, not from the first error on.
+        kafka_errors.with_label_values(&[OTHER]);
         let build = gauges(&registry, "tidegauge_build_info", "Always 1.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
@@ -93,7 +98,7 @@ impl Metrics {
         if !known && codes.len() < KAFKA_CODES_MAX {
             codes.insert(code.to_owned());
         }
-        let label = if codes.contains(code) { code } else { "other" };
+        let label = if codes.contains(code) { code } else { OTHER };
         self.kafka_errors.with_label_values(&[label]).inc_by(count);
     }
 

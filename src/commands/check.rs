@@ -14,10 +14,13 @@ use crate::config::{Config, SourceKind};
 use crate::pipeline::{self, local_path};
 use crate::run::kafka_settings;
 
+/// Says what it found.
+type Check = fn(&Config) -> Result<String>;
+
 pub fn run(args: &Configured) -> Result<ExitCode> {
     let config = load(args)?;
     println!("configuration  ok");
-    let checks: [(&str, fn(&Config) -> Result<String>); 4] =
+    let checks: [(&str, Check); 4] =
         [("query", query), ("source", source), ("lake", lake), ("models", models)];
     let mut failed = 0;
     for (name, check) in checks {

@@ -1,5 +1,5 @@
 //! The commands, one file each. Their results go to standard output, everything else to standard error.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod check;
 mod demo;

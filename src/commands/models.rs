@@ -1,16 +1,16 @@
 //! `models`: import, list, show, alias; and the table `models` for SQL.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    UInt64Array,
+    ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
 };
 use datafusion::arrow::util::pretty::pretty_format_batches;
-use tidegauge_flow::time::rfc3339;
+use tidegauge_flow::{SensorKey, time::rfc3339};
 use tidegauge_score::import::import_files;
 use tidegauge_score::{ModelEntry, ModelParams, Registry, Scorer};
 
@@ -106,8 +106,13 @@ fn show(config: &Config, version: Option<u64>) -> Result<ExitCode> {
         }
     };
     let models = registry.models(version)?;
-    let rows: Vec<_> = models.effective().map(|(entry, set)| (entry.clone(), set)).collect();
-    println!("{}", pretty_format_batches(&[batch(&rows, version)?])?);
+    let row = |(entry, set): (&Arc<ModelEntry>, u64)| Row {
+        entry: entry.clone(),
+        set,
+        aliases: String::new(),
+    };
+    let rows: Vec<_> = models.effective().map(row).collect();
+    println!("{}", pretty_format_batches(&[batch(&rows)?])?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -117,15 +122,34 @@ fn alias(config: &Config, name: &str, version: u64) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The table `models`: every model of every readable set. `in_force` says which ones an alias reaches.
+/// A model, the set that holds it, and the aliases that lead to it.
+struct Row {
+    entry: Arc<ModelEntry>,
+    set: u64,
+    aliases: String,
+}
+
+/// The table `models`: every model of every readable set.
 pub fn table(registry: &Registry) -> Result<RecordBatch> {
+    let mut reached: HashMap<(SensorKey, u64), Vec<String>> = HashMap::new();
+    for alias in registry.aliases()? {
+        for (entry, set) in registry.models(alias.version)?.effective() {
+            reached.entry((entry.key.clone(), set)).or_default().push(alias.name.clone());
+        }
+    }
     let mut rows = Vec::new();
     for set in registry.sets()?.into_iter().filter(|set| set.content.is_ok()) {
-        let loaded = registry.load(set.version)?;
-        rows.extend(loaded.entries().map(|entry| (entry.clone(), set.version)));
+        let set = set.version;
+        rows.extend(registry.load(set)?.entries().map(|entry| {
+            let aliases = reached.get(&(entry.key.clone(), set));
+            Row {
+                entry: entry.clone(),
+                set,
+                aliases: aliases.map_or_else(String::new, |a| a.join(" ")),
+            }
+        }));
     }
-    let newest = registry.aliases()?.iter().map(|a| a.version).max().unwrap_or(0);
-    batch(&rows, newest)
+    batch(&rows)
 }
 
 fn vectors(model: &ModelParams) -> usize {
@@ -134,22 +158,22 @@ fn vectors(model: &ModelParams) -> usize {
     }
 }
 
-fn batch(rows: &[(Arc<ModelEntry>, u64)], newest: u64) -> Result<RecordBatch> {
+fn batch(rows: &[Row]) -> Result<RecordBatch> {
     let text = |f: &dyn Fn(&ModelEntry) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|(entry, _)| f(entry))))
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| f(&row.entry))))
     };
     let number = |f: &dyn Fn(&ModelEntry) -> Option<f64>| -> ArrayRef {
-        Arc::new(rows.iter().map(|(entry, _)| f(entry)).collect::<Float64Array>())
+        Arc::new(rows.iter().map(|row| f(&row.entry)).collect::<Float64Array>())
     };
     let count = |f: &dyn Fn(&ModelEntry) -> Option<u64>| -> ArrayRef {
-        Arc::new(rows.iter().map(|(entry, _)| f(entry)).collect::<UInt64Array>())
+        Arc::new(rows.iter().map(|row| f(&row.entry)).collect::<UInt64Array>())
     };
     let time = |f: &dyn Fn(&ModelEntry) -> Option<i64>| -> ArrayRef {
-        let times: TimestampMicrosecondArray = rows.iter().map(|(entry, _)| f(entry)).collect();
+        let times: TimestampMicrosecondArray = rows.iter().map(|row| f(&row.entry)).collect();
         Arc::new(times.with_timezone("UTC"))
     };
-    let sets: UInt64Array = rows.iter().map(|(_, set)| Some(*set)).collect();
-    let reached: BooleanArray = rows.iter().map(|(_, set)| Some(*set <= newest)).collect();
+    let sets: UInt64Array = rows.iter().map(|row| Some(row.set)).collect();
+    let aliases = StringArray::from_iter_values(rows.iter().map(|row| &row.aliases));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("model_set", Arc::new(sets)),
         ("sensor", text(&|m| m.key.to_string())),
@@ -164,7 +188,7 @@ fn batch(rows: &[(Arc<ModelEntry>, u64)], newest: u64) -> Result<RecordBatch> {
         ("false_alarm_rate", number(&|m| m.training.map(|t| t.false_alarm_rate))),
         ("source", text(&|m| m.source.clone())),
         ("hash", text(&ModelEntry::hash)),
-        ("at_or_below_alias", Arc::new(reached)),
+        ("aliases", Arc::new(aliases)),
     ];
     let columns = columns.into_iter().map(|(name, column)| (name, column, true));
     RecordBatch::try_from_iter_with_nullable(columns).context("the table models")

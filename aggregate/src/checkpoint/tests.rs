@@ -47,7 +47,7 @@ fn fm_14_a_checkpoint_does_not_consume_state() {
             let events = [(step % 3, S + step, (step * 7 % 11) as f64)];
             let readings = batch(&events, &mut sensors);
             windows.push(0, &readings, &sensors).expect("pushes");
-            if checkpoints > 0 && step as usize % checkpoints == 0 {
+            if checkpoints > 0 && (step as usize).is_multiple_of(checkpoints) {
                 let bytes = windows.checkpoint(&sensors).expect("saves");
                 (windows, sensors) =
                     Windows::restore(&bytes, query.clone(), settings(0), 1, 9).expect("restores");

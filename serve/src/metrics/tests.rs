@@ -97,7 +97,7 @@ fn a_lane_that_comes_back_starts_at_zero() {
 fn kafka_codes_beyond_the_limit_are_counted_together() {
     let metrics = Metrics::new().expect("the names are distinct");
     for code in 0..KAFKA_CODES_MAX + 5 {
-        metrics.kafka_errors(&format!("code{code}", 1));
+        metrics.kafka_errors(&format!("code{code}"), 1);
     }
     metrics.kafka_errors("code0", 1);
     let text = metrics.text();

@@ -187,7 +187,10 @@ fn produce(
             let pause = Instant::now();
             producer.flush(CATCH_UP_MAX)?;
             stage.trainable.store(true, Ordering::Release);
-            while !stage.trained.load(Ordering::Acquire) && !signals.wait(FRAME) {}
+            let waits = || !stage.trained.load(Ordering::Acquire);
+            while waits() && !signals.wait(FRAME) {
+                // The signal's wait is the pause.
+            }
             paused += pause.elapsed();
         }
         let due = Duration::from_secs_f64(since_ns as f64 / 1e9 / speed) + paused;

@@ -1,0 +1,179 @@
+//! One run as a child process, seen from outside: its phases, its CPU and its memory.
+//!
+//! *How the phases are told apart*: the last message is the last change of the counter of messages;
+//! the end of the silence after it is when the process stops being ready. What happens between the
+//! two is waiting and no work, but for an epoch whose interval happens to end then: the time of such
+//! commits is taken from their metric and counted as work.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// How often the child is looked at: the error of each phase.
+const LOOK: Duration = Duration::from_millis(25);
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+const RUN_MAX: Duration = Duration::from_secs(3600);
+/// Linux counts CPU time for programs in these, whatever the kernel's own tick is.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// When what happened, microseconds since the epoch, and what the whole process used.
+#[derive(Debug)]
+pub struct Phases {
+    pub started_us: i64,
+    /// The last message was taken.
+    pub read_us: i64,
+    /// The silence was long enough; open windows close now.
+    pub stopped_us: i64,
+    pub ended_us: i64,
+    /// Spent in commits during the silence.
+    pub silent_commit_seconds: f64,
+    /// User and system, of the whole life of the process.
+    pub cpu_seconds: f64,
+    pub peak_kib: u64,
+}
+
+/// Runs the pipeline to its end. `port` is where it serves its metrics.
+///
+/// # Errors
+/// When it fails, never ends, or never says that it is ready.
+pub fn run(mut command: Command, port: u16) -> Result<Phases> {
+    let started_us = now_us()?;
+    let mut running = Running(command.spawn().context("cannot start the pipeline")?);
+    let pid = running.0.id();
+    let deadline = Instant::now() + RUN_MAX;
+    let (mut seen, mut peak_kib) = (Seen::default(), 0);
+    let cpu_seconds = loop {
+        let stat = Stat::read(pid)?;
+        // Ended, and not waited for yet: its times are all in.
+        if stat.state == "Z" {
+            break stat.cpu_seconds;
+        }
+        peak_kib = peak_kib.max(peak_memory_kib(pid));
+        seen.look(port)?;
+        if Instant::now() > deadline {
+            bail!("the pipeline did not end within {} s", RUN_MAX.as_secs());
+        }
+        thread::sleep(LOOK);
+    };
+    let ended_us = now_us()?;
+    let status = running.0.wait()?;
+    ensure!(status.success(), "the pipeline ended with {status}");
+    Ok(Phases {
+        started_us,
+        read_us: seen.read_us.context("the pipeline ended before it read anything")?,
+        stopped_us: seen.stopped_us.unwrap_or(ended_us),
+        ended_us,
+        silent_commit_seconds: seen.commit_seconds - seen.commit_seconds_when_read,
+        cpu_seconds,
+        peak_kib,
+    })
+}
+
+/// A child that does not outlive an error of ours.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail when it has ended, which is what they are for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What the child has said of itself so far.
+#[derive(Debug, Default)]
+struct Seen {
+    messages: f64,
+    read_us: Option<i64>,
+    stopped_us: Option<i64>,
+    commit_seconds: f64,
+    commit_seconds_when_read: f64,
+}
+
+impl Seen {
+    fn look(&mut self, port: u16) -> Result<()> {
+        if self.stopped_us.is_some() {
+            return Ok(());
+        }
+        let ready = match get(port, "/health/ready") {
+            Ok(answer) => answer.starts_with("HTTP/1.1 200"),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => false,
+            // Too busy to answer says neither.
+            Err(_) => return Ok(()),
+        };
+        let now_us = now_us()?;
+        if !ready {
+            // Before the first message it is starting, after it stopping.
+            self.stopped_us = self.read_us.map(|_| now_us);
+            return Ok(());
+        }
+        let Ok(metrics) = get(port, "/metrics") else { return Ok(()) };
+        self.commit_seconds = sum(&metrics, "tidegauge_sink_commit_seconds_sum");
+        let messages = sum(&metrics, "tidegauge_ingest_messages_total");
+        // Any change counts: a lane that changes its worker begins at 0 again.
+        if messages != self.messages {
+            self.messages = messages;
+            self.read_us = Some(now_us);
+            self.commit_seconds_when_read = self.commit_seconds;
+        }
+        Ok(())
+    }
+}
+
+fn get(port: u16, path: &str) -> io::Result<String> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut stream = TcpStream::connect_timeout(&address, ANSWER_MAX)?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// The sum over all series of a metric.
+fn sum(metrics: &str, name: &str) -> f64 {
+    let series = metrics.lines().filter_map(|line| line.strip_prefix(name));
+    // Nothing but labels or the value follows the name; else it is a longer name.
+    let series = series.filter(|rest| rest.starts_with(['{', ' ']));
+    series.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
+/// From `/proc/PID/stat` (proc_pid_stat(5)).
+struct Stat {
+    state: String,
+    cpu_seconds: f64,
+}
+
+impl Stat {
+    fn read(pid: u32) -> Result<Self> {
+        let path = format!("/proc/{pid}/stat");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        // The second field is the name in parentheses, which may hold anything.
+        let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();
+        let (Some(state), Some(user), Some(system)) = (fields.first(), ticks(11), ticks(12)) else {
+            bail!("{path} is not as proc(5) has it: {text:?}");
+        };
+        let cpu_seconds = (user + system) as f64 / TICKS_PER_SECOND;
+        Ok(Self { state: (*state).to_string(), cpu_seconds })
+    }
+}
+
+/// The largest resident size so far; 0 when the process is ending and has none.
+fn peak_memory_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    kib.unwrap_or(0)
+}
+
+fn now_us() -> Result<i64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+    Ok(i64::try_from(since.as_micros())?)
+}

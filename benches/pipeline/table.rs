@@ -1,0 +1,130 @@
+//! The figures of the runs, and the one table that shows them with where they were taken.
+
+use std::fs;
+use std::thread::available_parallelism;
+
+use crate::Args;
+use crate::job::Ledger;
+use crate::measure::Phases;
+
+/// The figures of one run.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    /// From the first lane's opening to the end, without the silence.
+    pub net_seconds: f64,
+    pub events_per_second: f64,
+    /// CPU seconds per million events.
+    pub cpu_per_million: f64,
+    pub peak_mb: f64,
+    /// From the process's start to the first lane's opening.
+    pub startup_seconds: f64,
+    /// From the last message to the end of waiting for another, without commits.
+    pub silence_seconds: f64,
+    pub rows: u64,
+    pub files: u64,
+    pub commits: u64,
+    /// Support vectors of the models, on average.
+    pub vectors: Option<f64>,
+}
+
+impl Figures {
+    pub fn new(events: u64, phases: &Phases, ledger: &Ledger, vectors: Option<f64>) -> Self {
+        let seconds = |from_us: i64, to_us: i64| (to_us - from_us) as f64 / 1e6;
+        let silence_seconds =
+            seconds(phases.read_us, phases.stopped_us) - phases.silent_commit_seconds;
+        let net_seconds = seconds(ledger.opened_us, phases.ended_us) - silence_seconds;
+        Self {
+            net_seconds,
+            events_per_second: events as f64 / net_seconds,
+            cpu_per_million: phases.cpu_seconds / (events as f64 / 1e6),
+            peak_mb: phases.peak_kib as f64 * 1024.0 / 1e6,
+            startup_seconds: seconds(phases.started_us, ledger.opened_us),
+            silence_seconds,
+            rows: ledger.rows,
+            files: ledger.files,
+            commits: ledger.commits,
+            vectors,
+        }
+    }
+}
+
+/// Prints everything that a reader needs to compare the figures with others.
+pub fn print(args: &Args, date: &str, figures: &[Figures]) {
+    let Args { events, sensors, partitions, window, seed, .. } = args;
+    let models = match figures.first().and_then(|f| f.vectors) {
+        Some(vectors) => format!("models of {vectors:.0} support vectors on average"),
+        None => "no models".to_string(),
+    };
+    let check = if args.no_check { "not checked" } else { "checked and verified" };
+    let profile = if cfg!(debug_assertions) { "on" } else { "off" };
+    let cores = available_parallelism().map_or(0, usize::from);
+    println!(
+        "{events} events, {sensors} sensors, {partitions} partitions, windows of {window} s, {models}, \
+         seed {seed}: {check}"
+    );
+    println!("{date}, {cores} cores, {}, debug assertions {profile}", cpu_model());
+    println!("{}", args.binary.display());
+    println!(
+        "\n{:>6} {:>10} {:>8} {:>8} {:>9} {:>6} {:>8} {:>7} {:>8} {:>8}",
+        "run",
+        "events/s",
+        "CPU s/M",
+        "peak MB",
+        "rows",
+        "files",
+        "commits",
+        "net s",
+        "start s",
+        "silent s"
+    );
+    for (index, run) in figures.iter().enumerate() {
+        print_line(&(index + 1).to_string(), run);
+    }
+    if figures.len() > 1 {
+        print_line("median", &median(figures));
+    }
+}
+
+fn print_line(name: &str, run: &Figures) {
+    let Figures { rows, files, commits, .. } = run;
+    println!(
+        "{name:>6} {:>10.0} {:>8.3} {:>8.0} {rows:>9} {files:>6} {commits:>8} {:>7.2} {:>8.2} {:>8.2}",
+        run.events_per_second,
+        run.cpu_per_million,
+        run.peak_mb,
+        run.net_seconds,
+        run.startup_seconds,
+        run.silence_seconds
+    );
+}
+
+/// The median of each column by itself.
+fn median(figures: &[Figures]) -> Figures {
+    let of = |value: &dyn Fn(&Figures) -> f64| {
+        let mut values: Vec<f64> = figures.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        match values.len() % 2 {
+            0 => f64::midpoint(values[middle - 1], values[middle]),
+            _ => values[middle],
+        }
+    };
+    Figures {
+        net_seconds: of(&|f| f.net_seconds),
+        events_per_second: of(&|f| f.events_per_second),
+        cpu_per_million: of(&|f| f.cpu_per_million),
+        peak_mb: of(&|f| f.peak_mb),
+        startup_seconds: of(&|f| f.startup_seconds),
+        silence_seconds: of(&|f| f.silence_seconds),
+        rows: of(&|f| f.rows as f64) as u64,
+        files: of(&|f| f.files as f64) as u64,
+        commits: of(&|f| f.commits as f64) as u64,
+        vectors: figures.first().and_then(|f| f.vectors),
+    }
+}
+
+fn cpu_model() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    model.map_or_else(|| "unknown CPU".to_string(), |(_, name)| name.trim().to_string())
+}
