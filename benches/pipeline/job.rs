@@ -57,6 +57,10 @@ impl<'a> Job<'a> {
         Self { args, folder, topic }
     }
 
+    pub fn topic(&self) -> &str {
+        self.topic
+    }
+
     /// The rows that a right lake holds, by plain sums over the simulated events.
     pub fn expected(&self) -> Result<Vec<Row>> {
         let file = self.folder.join("events.jsonl");
@@ -79,9 +83,8 @@ impl<'a> Job<'a> {
         finish(command).map(drop)
     }
 
-    /// Trains a model for each sensor on a stretch of other values; returns how many support vectors
-    /// they have on average.
-    pub fn train(&self) -> Result<f64> {
+    /// Trains a model for each sensor on an earlier stretch of other values.
+    pub fn train(&self) -> Result<()> {
         let file = self.folder.join("train.jsonl");
         let seconds = (self.args.window * self.args.train_windows).to_string();
         let mut command = self.simulate(TRAIN_START, &self.args.seed.wrapping_add(1).to_string());
@@ -92,12 +95,7 @@ impl<'a> Job<'a> {
         command.arg("train").arg("-c").arg(&run.config).arg(&file);
         finish(command)?;
         fs::remove_file(file)?;
-        let models: Vec<Trained> =
-            run.query("SELECT count(*) AS models, avg(vectors) AS vectors FROM models")?;
-        let Trained { models, vectors } = models.into_iter().next().context("no models")?;
-        let sensors = u64::from(self.args.sensors);
-        ensure!(models == sensors, "trained {models} models for {sensors} sensors");
-        Ok(vectors)
+        Ok(())
     }
 
     /// Prepares one reading of the topic.
@@ -191,6 +189,16 @@ impl Run<'_> {
         ledgers.into_iter().next().context("the ledger has no record")
     }
 
+    /// How many support vectors the models have on average.
+    pub fn vectors(&self) -> Result<f64> {
+        let sets: Vec<Trained> =
+            self.query("SELECT count(*) AS models, avg(vectors) AS vectors FROM models")?;
+        let Trained { models, vectors } = sets.into_iter().next().context("no models")?;
+        let sensors = u64::from(self.job.args.sensors);
+        ensure!(models == sensors, "there are {models} models for {sensors} sensors");
+        Ok(vectors)
+    }
+
     /// The lake's predictions.
     pub fn rows(&self) -> Result<Vec<Row>> {
         self.query(
@@ -224,8 +232,7 @@ impl Run<'_> {
 
 /// Runs a command to its end; what it says goes into the error when it fails.
 fn finish(mut command: Command) -> Result<Output> {
-    let words = || command.get_args().map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
-    let words = words();
+    let words = command.get_args().map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
     let output = command
         .output()
         .with_context(|| format!("cannot start {}", command.get_program().to_string_lossy()))?;

@@ -107,7 +107,6 @@ fn run(args: &Args) -> Result<()> {
     let topic = format!("bench-{}-{}", began.as_millis(), std::process::id());
     let job = Job::new(args, folder.path(), &topic);
     let result = measured(args, &job);
-    eprintln!("the topic {topic} stays at {} until somebody deletes it", args.brokers);
     let figures = match result {
         Ok(figures) => figures,
         Err(error) => {
@@ -122,7 +121,10 @@ fn run(args: &Args) -> Result<()> {
 fn measured(args: &Args, job: &Job<'_>) -> Result<Vec<Figures>> {
     let expected = if args.no_check { None } else { Some(job.expected()?) };
     job.fill()?;
-    let vectors = if args.models { Some(job.train()?) } else { None };
+    eprintln!("the topic {} stays at {} until somebody deletes it", job.topic(), args.brokers);
+    if args.models {
+        job.train()?;
+    }
     let mut figures = Vec::new();
     for number in 1..=args.runs {
         let run = job.run(number)?;
@@ -133,6 +135,7 @@ fn measured(args: &Args, job: &Job<'_>) -> Result<Vec<Figures>> {
             oracle::compare(expected, run.rows()?, args.models)?;
             run.verify()?;
         }
+        let vectors = args.models.then(|| run.vectors()).transpose()?;
         figures.push(Figures::new(args.events, &phases, &ledger, vectors));
         run.remove()?;
     }

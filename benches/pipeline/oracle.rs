@@ -106,17 +106,13 @@ pub fn compare(expected: &[Row], mut rows: Vec<Row>, scored: bool) -> Result<()>
             (Some(expected), Some(row)) => expected.window().cmp(&row.window()),
         };
         match order {
-            Ordering::Less => wrong.add("missing", left.next()),
+            Ordering::Less => wrong.add(left.next(), None),
             // A second row for one window ends here too.
-            Ordering::Greater => wrong.add("not expected", right.next()),
-            Ordering::Equal => {
-                if let (Some(expected), Some(row)) = (left.next(), right.next())
-                    && !row.agrees(expected, scored)
-                {
-                    wrong.add("expected", Some(expected));
-                    wrong.add("found", Some(row));
-                }
-            }
+            Ordering::Greater => wrong.add(None, right.next()),
+            Ordering::Equal => match (left.next(), right.next()) {
+                (Some(expected), Some(row)) if row.agrees(expected, scored) => {}
+                (expected, row) => wrong.add(expected, row),
+            },
         }
     }
     wrong.into_result(expected.len(), rows.len())
@@ -129,10 +125,11 @@ struct Wrong {
 }
 
 impl Wrong {
-    fn add(&mut self, what: &str, row: Option<&Row>) {
+    fn add(&mut self, expected: Option<&Row>, found: Option<&Row>) {
         self.count += 1;
-        if let (true, Some(row)) = (self.named.len() < NAMED_MAX, row) {
-            self.named.push(format!("{what}: {row}"));
+        if self.named.len() < NAMED_MAX {
+            let text = |row: Option<&Row>| row.map_or("no row".to_string(), Row::to_string);
+            self.named.push(format!("expected {}\n   found {}", text(expected), text(found)));
         }
     }
 
