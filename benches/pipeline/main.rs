@@ -4,13 +4,13 @@
 //! $ cargo bench --bench pipeline -- --brokers 127.0.0.1:19092 --events 5000000 --runs 3
 //! ```
 //!
-//! It fills a topic of its own once, then reads it with `tidegauge run` as often as asked, each time
-//! as a new consumer group into a new lake, and compares the lake with plain sums over the same
+//! It fills a topic of its own once, then reads it with `tidegauge run` as often as asked, each
+//! time as a new consumer group into a new lake, and compares the lake with plain sums over those
 //! events. It fails when the output is wrong, never because of time. What the figures mean is in
 //! `docs/performance.md`.
 //!
-//! *Not here*: latency, paced load, crashes; what the broker itself costs. Linux only: CPU and memory
-//! are read from `/proc`.
+//! *Not here*: latency, paced load, crashes; what the broker itself costs. Linux only: CPU time and
+//! memory are read from `/proc`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod job;
@@ -24,6 +24,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use tidegauge_flow::time::NANOS;
 
 use crate::job::{Job, Ledger};
 use crate::table::Figures;
@@ -113,8 +114,8 @@ fn run(args: &Args) -> Result<()> {
             return Err(error.context(format!("failed; see {}", folder.keep().display())));
         }
     };
-    let nanoseconds = i64::try_from(began.as_nanos()).context("the clock is after 2262")?;
-    table::print(args, &tidegauge_flow::time::rfc3339(nanoseconds), &figures);
+    let seconds = i64::try_from(began.as_secs())?;
+    table::print(args, &tidegauge_flow::time::rfc3339(seconds * NANOS), &figures);
     Ok(())
 }
 

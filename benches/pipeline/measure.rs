@@ -2,8 +2,8 @@
 //!
 //! *How the phases are told apart*: the last message is the last change of the counter of messages;
 //! the end of the silence after it is when the process stops being ready. What happens between the
-//! two is waiting and no work, but for an epoch whose interval happens to end then: the time of such
-//! commits is taken from their metric and counted as work.
+//! two is waiting and no work, but for an epoch whose interval happens to end then: the time of
+//! such commits is taken from their metric and counted as work.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -35,6 +35,8 @@ pub struct Phases {
     /// User and system, of the whole life of the process.
     pub cpu_seconds: f64,
     pub peak_kib: u64,
+    /// Cores that everything else on the machine kept busy meanwhile, the broker included.
+    pub others_cores: f64,
 }
 
 /// Runs the pipeline to its end. `port` is where it serves its metrics.
@@ -42,7 +44,7 @@ pub struct Phases {
 /// # Errors
 /// When it fails, never ends, or never says that it is ready.
 pub fn run(mut command: Command, port: u16) -> Result<Phases> {
-    let started_us = now_us()?;
+    let (started_us, busy_before) = (now_us()?, busy_seconds()?);
     let mut running = Running(command.spawn().context("cannot start the pipeline")?);
     let pid = running.0.id();
     let deadline = Instant::now() + RUN_MAX;
@@ -60,9 +62,10 @@ pub fn run(mut command: Command, port: u16) -> Result<Phases> {
         }
         thread::sleep(LOOK);
     };
-    let ended_us = now_us()?;
+    let (ended_us, busy_after) = (now_us()?, busy_seconds()?);
     let status = running.0.wait()?;
     ensure!(status.success(), "the pipeline ended with {status}");
+    let others_seconds = busy_after - busy_before - cpu_seconds;
     Ok(Phases {
         started_us,
         read_us: seen.read_us.context("the pipeline ended before it read anything")?,
@@ -71,6 +74,7 @@ pub fn run(mut command: Command, port: u16) -> Result<Phases> {
         silent_commit_seconds: seen.commit_seconds - seen.commit_seconds_when_read,
         cpu_seconds,
         peak_kib,
+        others_cores: others_seconds.max(0.0) / ((ended_us - started_us) as f64 / 1e6),
     })
 }
 
@@ -163,6 +167,16 @@ impl Stat {
         let cpu_seconds = (user + system) as f64 / TICKS_PER_SECOND;
         Ok(Self { state: (*state).to_string(), cpu_seconds })
     }
+}
+
+/// CPU time of the whole machine, from `/proc/stat` (proc_stat(5)).
+fn busy_seconds() -> Result<f64> {
+    let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+    let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    // user, nice, system, idle, iowait, irq, softirq, steal; the guests' are in user already.
+    let busy = fields.take(8).enumerate().filter(|(index, _)| !matches!(index, 3 | 4));
+    let ticks: f64 = busy.filter_map(|(_, ticks)| ticks.parse::<f64>().ok()).sum();
+    Ok(ticks / TICKS_PER_SECOND)
 }
 
 /// The largest resident size so far; 0 when the process is ending and has none.

@@ -1,4 +1,4 @@
-//! What the lake must hold: every reading put into its window by plain sums, no code of ours shared.
+//! What the lake must hold: each reading put into its window by plain sums, none of our code in it.
 
 use std::cmp::Ordering;
 use std::fmt;

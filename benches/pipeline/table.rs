@@ -20,6 +20,8 @@ pub struct Figures {
     pub startup_seconds: f64,
     /// From the last message to the end of waiting for another, without commits.
     pub silence_seconds: f64,
+    /// Cores that everything else kept busy during the run, the broker included.
+    pub others_cores: f64,
     pub rows: u64,
     pub files: u64,
     pub commits: u64,
@@ -40,13 +42,36 @@ impl Figures {
             peak_mb: phases.peak_kib as f64 * 1024.0 / 1e6,
             startup_seconds: seconds(phases.started_us, ledger.opened_us),
             silence_seconds,
+            others_cores: phases.others_cores,
             rows: ledger.rows,
             files: ledger.files,
             commits: ledger.commits,
             vectors,
         }
     }
+
+    /// As text, in the order of [`HEADS`].
+    fn cells(&self, name: &str) -> [String; HEADS.len()] {
+        [
+            name.to_string(),
+            format!("{:.0}", self.events_per_second),
+            format!("{:.3}", self.cpu_per_million),
+            format!("{:.0}", self.peak_mb),
+            self.rows.to_string(),
+            self.files.to_string(),
+            self.commits.to_string(),
+            format!("{:.2}", self.net_seconds),
+            format!("{:.2}", self.startup_seconds),
+            format!("{:.2}", self.silence_seconds),
+            format!("{:.2}", self.others_cores),
+        ]
+    }
 }
+
+const HEADS: [&str; 11] = [
+    "run", "events/s", "CPU s/M", "peak MB", "rows", "files", "commits", "net s", "start s",
+    "silent s", "others",
+];
 
 /// Prints everything that a reader needs to compare the figures with others.
 pub fn print(args: &Args, date: &str, figures: &[Figures]) {
@@ -59,43 +84,23 @@ pub fn print(args: &Args, date: &str, figures: &[Figures]) {
     let profile = if cfg!(debug_assertions) { "on" } else { "off" };
     let cores = available_parallelism().map_or(0, usize::from);
     println!(
-        "{events} events, {sensors} sensors, {partitions} partitions, windows of {window} s, {models}, \
-         seed {seed}: {check}"
+        "{events} events, {sensors} sensors, {partitions} partitions, windows of {window} s, \
+         {models}, seed {seed}: {check}"
     );
     println!("{date}, {cores} cores, {}, debug assertions {profile}", cpu_model());
     println!("{}", args.binary.display());
-    println!(
-        "\n{:>6} {:>10} {:>8} {:>8} {:>9} {:>6} {:>8} {:>7} {:>8} {:>8}",
-        "run",
-        "events/s",
-        "CPU s/M",
-        "peak MB",
-        "rows",
-        "files",
-        "commits",
-        "net s",
-        "start s",
-        "silent s"
-    );
+    println!();
+    print_line(HEADS.map(str::to_string));
     for (index, run) in figures.iter().enumerate() {
-        print_line(&(index + 1).to_string(), run);
+        print_line(run.cells(&(index + 1).to_string()));
     }
     if figures.len() > 1 {
-        print_line("median", &median(figures));
+        print_line(median(figures).cells("median"));
     }
 }
 
-fn print_line(name: &str, run: &Figures) {
-    let Figures { rows, files, commits, .. } = run;
-    println!(
-        "{name:>6} {:>10.0} {:>8.3} {:>8.0} {rows:>9} {files:>6} {commits:>8} {:>7.2} {:>8.2} {:>8.2}",
-        run.events_per_second,
-        run.cpu_per_million,
-        run.peak_mb,
-        run.net_seconds,
-        run.startup_seconds,
-        run.silence_seconds
-    );
+fn print_line(cells: [String; HEADS.len()]) {
+    println!("{}", cells.map(|cell| format!("{cell:>9}")).concat());
 }
 
 /// The median of each column by itself.
@@ -116,6 +121,7 @@ fn median(figures: &[Figures]) -> Figures {
         peak_mb: of(&|f| f.peak_mb),
         startup_seconds: of(&|f| f.startup_seconds),
         silence_seconds: of(&|f| f.silence_seconds),
+        others_cores: of(&|f| f.others_cores),
         rows: of(&|f| f.rows as f64) as u64,
         files: of(&|f| f.files as f64) as u64,
         commits: of(&|f| f.commits as f64) as u64,

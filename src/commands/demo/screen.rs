@@ -112,7 +112,13 @@ impl Screen {
             // Up to the first line of the last drawing, and clear to the end.
             let _ = write!(out, "\x1b[{}A\x1b[J", self.drawn);
         }
+        // A line that wraps would be drawn over only in part.
+        let width = match self.terminal {
+            true => usize::from(console::Term::stdout().size().1),
+            false => usize::MAX,
+        };
         for line in lines {
+            let line: String = line.chars().take(width).collect();
             let _ = writeln!(out, "{line}");
         }
         let _ = out.flush();
