@@ -1,21 +1,27 @@
 //! Bounded input: one lane over files that are read one after the other.
+#![allow(clippy::print_stderr)]
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegauge_aggregate::Closing;
 use tidegauge_ingest::Files;
+use tidegauge_sink::Digest;
 
 use crate::clock;
+use crate::control::OpenWindows;
 use crate::lane::Lane;
 use crate::pipeline::Pipeline;
 use crate::signals::Signals;
 
 /// Records read at once.
 const BATCH_MAX: usize = 8_192;
+
+/// The part of a file's name that its lane's name begins with.
+const STEM_MAX: usize = 64;
 
 /// How time passes while files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +45,22 @@ pub enum Ended {
 ///
 /// # Errors
 /// When a file can't be read or has changed, or a commit fails.
-pub fn run(pipeline: &Arc<Pipeline>, time: Clock, signals: &Signals) -> Result<Ended> {
-    let paths = &pipeline.config.source.paths;
-    let mut files = Files::open(paths, &pipeline.config.event)?;
+pub fn run(
+    pipeline: &Arc<Pipeline>,
+    time: Clock,
+    windows: OpenWindows,
+    signals: &Signals,
+) -> Result<Ended> {
+    let paths = absolute(&pipeline.config.source.paths)?;
+    let mut files = Files::open(&paths, &pipeline.config.event)?;
+    if files.ignored() > 0 {
+        eprintln!("note: {} files with other extensions are left out", files.ignored());
+    }
     let closing = match time {
         Clock::Stream => Closing::ByWatermark,
         Clock::Batch => Closing::AtEnd,
     };
-    let mut lane = Lane::open(pipeline, &lane_name(paths), closing)?;
+    let mut lane = Lane::open(pipeline, &lane_name(&paths), closing)?;
     let bar = progress(files.bytes());
     for partition in files.partitions().cloned().collect::<Vec<_>>() {
         if let Some(next) = lane.position_of(&partition) {
@@ -72,24 +86,40 @@ pub fn run(pipeline: &Arc<Pipeline>, time: Clock, signals: &Signals) -> Result<E
         }
         if Instant::now() >= commit_at || lane.wants_commit() {
             lane.commit(clock::now_us())?;
-            lane.report(clock::now_ns(), None);
+            lane.report(clock::now_ns(), None, false);
             commit_at = Instant::now() + every;
         }
     }
-    lane.drain()?;
+    if windows == OpenWindows::Close {
+        lane.drain()?;
+    }
     lane.commit(clock::now_us())?;
-    lane.report(clock::now_ns(), None);
+    lane.report(clock::now_ns(), None, false);
     bar.finish_and_clear();
     Ok(Ended::Complete)
 }
 
-/// The lane of these inputs: the name of the only one, or `files`.
+/// The inputs by their full paths: the same file under another spelling is the same input.
+fn absolute(paths: &[String]) -> Result<Vec<String>> {
+    let full = |path: &String| {
+        let found = std::fs::canonicalize(path).with_context(|| format!("cannot read {path}"))?;
+        found.into_os_string().into_string().map_err(|_| anyhow!("the path of {path} is not UTF-8"))
+    };
+    paths.iter().map(full).collect()
+}
+
+/// The lane of these inputs: a readable name, and a digest of all their paths. Other inputs are another
+/// lane, whatever they are called: they have a watermark of their own.
 fn lane_name(paths: &[String]) -> String {
-    let [path] = paths else { return "files".to_string() };
-    let stem = Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned());
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
-    let name: String = stem.unwrap_or_default().chars().map(safe).collect();
-    if name.trim_matches(['.', '_', '-']).is_empty() { "files".to_string() } else { name }
+    let stem = match paths {
+        [path] => Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned()),
+        _ => None,
+    };
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "_-".contains(c) { c } else { '_' };
+    let stem = stem.unwrap_or_else(|| "files".to_string());
+    let stem: String = stem.chars().map(safe).take(STEM_MAX).collect();
+    let digest = Digest::of(paths.join("\n").as_bytes()).to_string();
+    format!("{stem}.{}", &digest[..12])
 }
 
 /// A bar over bytes; invisible when standard error is no terminal.

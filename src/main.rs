@@ -7,10 +7,12 @@ mod cli;
 mod clock;
 mod commands;
 mod config;
+mod control;
 mod files;
 mod lane;
 mod pipeline;
 mod run;
+mod say;
 mod signals;
 mod tables;
 mod worker;
@@ -18,8 +20,6 @@ mod worker;
 use std::process::ExitCode;
 
 use clap::Parser;
-
-use crate::config::Mistakes;
 
 /// A wrong command line or configuration (`EX_USAGE` of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -40,8 +40,7 @@ fn main() -> ExitCode {
             {
                 eprintln!("tidegauge: {error:#}");
             }
-            let usage = error.is::<Mistakes>() || error.is::<commands::Usage>();
-            if usage { EXIT_USAGE.into() } else { ExitCode::FAILURE }
+            if commands::is_usage(&error) { EXIT_USAGE.into() } else { ExitCode::FAILURE }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What all lanes of a process share: configuration, query, lake, models, metrics.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
@@ -18,6 +20,8 @@ use crate::lane::late_schema;
 
 /// Where a lake keeps its models unless the configuration names another place.
 const MODELS_IN_LAKE: &str = "_tidegauge/models/";
+/// How old a half-written file must be to be nobody's.
+const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
 /// Sees every batch of predictions before it is committed: the demo's live view.
 pub type Observer = Box<dyn Fn(&RecordBatch) + Send + Sync>;
@@ -30,6 +34,9 @@ pub struct Pipeline {
     pub late_schema: SchemaRef,
     lake: Lake,
     observer: Option<Observer>,
+    /// The models that were last put in force: a lane that opens later gets these when the newest ones
+    /// cannot be used.
+    good: Mutex<Option<Models>>,
 }
 
 impl Pipeline {
@@ -43,7 +50,7 @@ impl Pipeline {
         let registry = registry(&config)?;
         let identity = identity(&config, &query);
         let lake = Lake::open(store, Arc::new(NoFailpoint), &identity, clock::now_us())?;
-        Ok(Self {
+        let pipeline = Self {
             late_schema: late_schema(query.readings()),
             metrics: Arc::new(Metrics::new()?),
             observer: None,
@@ -51,7 +58,11 @@ impl Pipeline {
             query,
             registry,
             lake,
-        })
+            good: Mutex::default(),
+        };
+        // Models that don't fit are a mistake to be told now, not when the first lane is taken.
+        pipeline.scorer()?;
+        Ok(pipeline)
     }
 
     /// The same pipeline with an observer of its predictions.
@@ -73,10 +84,28 @@ impl Pipeline {
         lane.with_context(|| format!("cannot take lane {name}"))
     }
 
-    /// A scorer with the models that the alias means now.
+    /// A scorer with the models that the alias means now or, when these cannot be used, with the last
+    /// ones that could.
+    ///
+    /// # Errors
+    /// When no usable models were ever in force, or the configured features are not the query's.
     pub fn scorer(&self) -> Result<Scorer> {
-        let models = self.registry.resolve(&self.config.models.alias)?;
-        self.scorer_with(models)
+        let newest = self.registry.resolve(&self.config.models.alias);
+        let made =
+            newest.map_err(anyhow::Error::from).and_then(|m| Ok((self.scorer_with(m.clone())?, m)));
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        match (made, good.clone()) {
+            (Ok((scorer, models)), _) => {
+                *good = models;
+                Ok(scorer)
+            }
+            (Err(error), Some(models)) => {
+                let alias = &self.config.models.alias;
+                tracing::error!(alias, %error, "models kept: the new ones cannot be used");
+                self.scorer_with(Some(models))
+            }
+            (Err(error), None) => Err(error),
+        }
     }
 
     /// The models that the alias means, when they are not the ones in force.
@@ -106,6 +135,7 @@ pub fn identity(config: &Config, query: &Query) -> Identity {
         key: config.event.key.as_ref().clone(),
         lanes: LaneMode::PerPartition,
         time: config.event.time.clone(),
+        values: config.event.values.clone(),
         counted_once: query.window().is_tumble(),
     }
 }
@@ -132,7 +162,20 @@ pub fn registry_of(store: Arc<dyn Store>) -> Registry {
 /// The store at a path or `file:` URL, its directory made if it is not there.
 pub fn open_store(url: &str) -> Result<Arc<dyn Store>> {
     let store = LocalStore::create(local_path(url));
-    Ok(Arc::new(store.with_context(|| format!("cannot open {url}"))?))
+    let store = store.with_context(|| format!("cannot open {url}"))?;
+    // What a crash left behind long ago; whatever is being written now is younger.
+    let old = SystemTime::now() - LEFTOVER_AGE;
+    match store.sweep(old) {
+        Ok(0) => {}
+        Ok(swept) => tracing::info!(url, swept, "removed half-written files of a crash"),
+        Err(error) => tracing::warn!(url, %error, "half-written files of a crash stay"),
+    }
+    Ok(Arc::new(store))
+}
+
+/// True when something is at a path or `file:` URL.
+pub fn is_there(url: &str) -> bool {
+    Path::new(local_path(url)).exists()
 }
 
 /// The store at a path or `file:` URL that must be there.

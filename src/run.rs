@@ -1,4 +1,5 @@
 //! `run`: workers, signals, and the end of a run.
+#![allow(clippy::print_stderr)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,13 +9,16 @@ use tidegauge_ingest::kafka::{EndOffsets, Instance, KafkaSettings, Start, ends, 
 use tidegauge_serve::{Health, Server};
 
 use crate::config::{self, Config, SourceKind};
+use crate::control::{Control, OpenWindows};
 use crate::files;
 use crate::pipeline::Pipeline;
 use crate::signals::Signals;
-use crate::worker::{Control, OpenWindows, Worker};
+use crate::worker::Worker;
 
 /// How often the process looks at its workers.
 const LOOK: Duration = Duration::from_millis(100);
+/// After this long without an answer about end offsets the broker counts as away.
+const SILENT_BROKER: Duration = Duration::from_secs(10);
 /// After the last rebalance, this long without all partitions means that others have the rest.
 const SHARED_AFTER: Duration = Duration::from_secs(15);
 
@@ -43,13 +47,33 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
         SourceKind::Kafka => run_kafka(&pipeline, until, signals, &health),
         SourceKind::Files => {
             health.ready();
-            files::run(&pipeline, files::Clock::Stream, signals).map(drop)
+            let windows = match until {
+                Until::Idle(_, windows) => windows,
+                Until::Asked(_) => OpenWindows::Close,
+            };
+            files::run(&pipeline, files::Clock::Stream, windows, signals).map(drop)
         }
     };
     if let Some(server) = server {
         server.stop();
     }
-    result
+    result?;
+    eprintln!("{}", summary(&pipeline));
+    Ok(())
+}
+
+/// What this run has done, in one line.
+fn summary(pipeline: &Pipeline) -> String {
+    let sum = |metric| pipeline.metrics.sum(metric);
+    format!(
+        "read {} messages ({} rejected, {} late), wrote {} predictions ({} anomalies) in {} commits",
+        sum("tidegauge_ingest_messages_total"),
+        sum("tidegauge_ingest_rejects_total"),
+        sum("tidegauge_aggregate_late_total"),
+        sum("tidegauge_score_rows_total"),
+        sum("tidegauge_score_anomalies_total"),
+        sum("tidegauge_sink_commits_total"),
+    )
 }
 
 /// Runs the lanes of a topic.
@@ -66,53 +90,86 @@ pub fn run_kafka(
     tracing::info!(topic = settings.topic, partitions = ends.partitions(), threads, "starting");
     let mut handles = Vec::new();
     for number in 0..threads {
-        let worker =
-            Worker::join(number, pipeline.clone(), &settings, ends.clone(), control.clone())?;
-        let control = control.clone();
-        let spawned = std::thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(move || control.run(|| worker.run()));
+        let (pipeline, settings) = (pipeline.clone(), settings.clone());
+        let (ends, control) = (ends.clone(), control.clone());
+        let body = move || {
+            let shared = control.clone();
+            control.run(|| Worker::join(number, pipeline, &settings, ends, shared)?.run());
+        };
+        let spawned = std::thread::Builder::new().name(format!("worker-{number}")).spawn(body);
         handles.push(spawned.context("cannot start a worker thread")?);
     }
-    health.ready();
-    watch(&control, threads, until, &ends, signals);
+    let watch = Watch { pipeline, control: &control, threads, until, ends: &ends, health };
+    watch.run(signals);
     health.not_ready("stopping");
     for handle in handles {
-        if handle.join().is_err() {
-            anyhow::bail!("a worker thread panicked: this is a bug; the lake is as last committed");
-        }
+        // What a panic leaves behind is in the control.
+        let _ = handle.join();
     }
     control.take_failure().map_or(Ok(()), Err)
 }
 
-/// Waits for a signal, a failure or idleness, and passes the stop on.
-fn watch(control: &Control, threads: usize, until: Until, ends: &EndOffsets, signals: &Signals) {
-    while control.ended() < threads && !control.stopped() {
-        if signals.wait(LOOK) {
-            tracing::info!("stopping: committing what is in hand");
-            control.stop(match until {
-                Until::Asked(windows) => windows,
-                Until::Idle(..) => OpenWindows::Leave,
-            });
-        }
-        if let Until::Idle(after, windows) = until
-            && is_idle(control, threads, ends.partitions(), after)
-        {
-            control.stop(windows);
-        }
-    }
+/// The process's eye on its workers.
+struct Watch<'a> {
+    pipeline: &'a Pipeline,
+    control: &'a Control,
+    threads: usize,
+    until: Until,
+    ends: &'a EndOffsets,
+    health: &'a Health,
 }
 
-fn is_idle(control: &Control, threads: usize, partitions: usize, after: Duration) -> bool {
-    let standings = control.standings();
-    if standings.len() < threads {
-        return false;
+impl Watch<'_> {
+    /// Waits for a signal, a failure or idleness, and passes the stop on.
+    fn run(&self, signals: &Signals) {
+        while self.control.ended() < self.threads && !self.control.stopped() {
+            if signals.wait(LOOK) {
+                tracing::info!("stopping: committing what is in hand");
+                self.control.stop(match self.until {
+                    Until::Asked(windows) => windows,
+                    Until::Idle(..) => OpenWindows::Leave,
+                });
+            }
+            match self.trouble() {
+                None => self.health.ready(),
+                Some(reason) => self.health.not_ready(reason),
+            }
+            if let Until::Idle(after, windows) = self.until
+                && self.is_idle(after)
+            {
+                self.control.stop(windows);
+            }
+            for (code, count) in self.ends.take_errors() {
+                self.pipeline.metrics.kafka_errors(&code, count);
+            }
+        }
     }
-    let held: usize = standings.iter().map(|s| s.lanes).sum();
-    let settled = standings.iter().map(|s| s.rebalanced).max();
-    let shared = settled.is_some_and(|at: Instant| at.elapsed() >= SHARED_AFTER.max(after));
-    let silent = standings.iter().all(|s| s.silence.is_none_or(|silence| silence >= after));
-    silent && (held == partitions || shared)
+
+    /// Why the process does not do its work at the moment.
+    fn trouble(&self) -> Option<&'static str> {
+        let standings = self.control.standings();
+        if standings.len() < self.threads || !standings.iter().all(|s| s.assigned) {
+            return Some("the consumer group has not given us our partitions yet");
+        }
+        let held = standings.iter().any(|s| s.lanes > 0);
+        let newest = self.ends.snapshot().values().map(|end| end.fetched_at).max();
+        let heard = newest.is_some_and(|at| at.elapsed() < SILENT_BROKER);
+        (held && !heard).then_some("the broker does not answer")
+    }
+
+    /// Idle on evidence: every worker knows its partitions and has been at their ends for so long. When
+    /// not all partitions are here, others have had the time to take the rest.
+    fn is_idle(&self, after: Duration) -> bool {
+        let standings = self.control.standings();
+        if standings.len() < self.threads || !standings.iter().all(|s| s.assigned) {
+            return false;
+        }
+        let held: usize = standings.iter().map(|s| s.lanes).sum();
+        let settled = standings.iter().map(|s| s.rebalanced).max();
+        let shared = settled.is_some_and(|at: Instant| at.elapsed() >= SHARED_AFTER.max(after));
+        let silent = standings.iter().all(|s| s.silence.is_none_or(|silence| silence >= after));
+        silent && (held == self.ends.partitions() || shared)
+    }
 }
 
 /// The Kafka source of a configuration, and our name in its group for as long as it is held.

@@ -13,7 +13,7 @@ use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
 use datafusion::prelude::{SessionConfig, SessionContext};
-use tidegauge_flow::{Span, Store};
+use tidegauge_flow::{Partition, Span, Store};
 use tidegauge_ingest::Rejects;
 use tidegauge_sink::{Generation, Kind, Lake, Reader, Record, Table};
 
@@ -74,8 +74,11 @@ fn empty_schema(generation: &Generation, table: Table) -> SchemaRef {
         Table::Late => {
             let mut fields: Vec<Field> =
                 generation.key.iter().map(|c| field(&c.name, &c.kind)).collect();
-            fields.push(field(&generation.time, "timestamp_us"));
+            let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+            fields.push(Field::new(&generation.time, time, true));
+            fields.extend(generation.values.iter().map(|value| field(value, "float64")));
             fields.push(field("input", "string"));
+            fields.push(Field::new("partition", DataType::Int32, true));
             fields.push(field("offset", "int64"));
             Arc::new(Schema::new(fields))
         }
@@ -85,6 +88,7 @@ fn empty_schema(generation: &Generation, table: Table) -> SchemaRef {
 fn data_type(kind: &str) -> DataType {
     match kind {
         "int64" => DataType::Int64,
+        "uint32" => DataType::UInt32,
         "uint64" => DataType::UInt64,
         "bool" => DataType::Boolean,
         "string" => DataType::Utf8,
@@ -93,61 +97,54 @@ fn data_type(kind: &str) -> DataType {
     }
 }
 
-/// A ledger record, and one of the partitions that it speaks of.
-struct Commit {
-    record: Arc<Record>,
-    input: String,
-    partition: i32,
-    span: Span,
-}
-
-/// One row per ledger record and partition.
+/// One row per ledger record.
 fn commits(reader: &Reader) -> Result<RecordBatch> {
-    let mut rows: Vec<Commit> = Vec::new();
+    let mut rows = Vec::new();
     for lane in reader.lanes()? {
-        for record in reader.records(&lane)? {
-            let record = Arc::new(record);
-            rows.extend(record.positions.iter().map(|(partition, span)| Commit {
-                record: record.clone(),
-                input: partition.input.to_string(),
-                partition: partition.number,
-                span: *span,
-            }));
-            if record.positions.is_empty() {
-                let span = Span { from: 0, to: 0 };
-                rows.push(Commit { record, input: String::new(), partition: 0, span });
-            }
-        }
+        rows.extend(reader.records(&lane)?);
     }
     commit_batch(&rows)
 }
 
-fn commit_batch(rows: &[Commit]) -> Result<RecordBatch> {
-    let text = |f: &dyn Fn(&Commit) -> String| -> ArrayRef {
+/// The partitions that the record moved, as `topic[0] 100..250`.
+fn consumed(record: &Record) -> String {
+    let moved = record.positions.iter().filter(|(_, span)| span.to > span.from);
+    let text =
+        |(partition, span): (&Partition, &Span)| format!("{partition} {}..{}", span.from, span.to);
+    moved.map(text).collect::<Vec<_>>().join(" ")
+}
+
+/// From and to of a lane of one partition; a lane of several has no such pair.
+fn only_span(record: &Record) -> Option<Span> {
+    let mut spans = record.positions.values();
+    spans.next().filter(|_| spans.next().is_none()).copied()
+}
+
+fn commit_batch(rows: &[Record]) -> Result<RecordBatch> {
+    let text = |f: &dyn Fn(&Record) -> String| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(rows.iter().map(f)))
     };
     let count = |f: &dyn Fn(&Record) -> u64| -> ArrayRef {
-        Arc::new(rows.iter().map(|r| Some(f(&r.record))).collect::<UInt64Array>())
+        Arc::new(rows.iter().map(|r| Some(f(r))).collect::<UInt64Array>())
     };
-    let number = |f: &dyn Fn(&Commit) -> i64| -> ArrayRef {
-        Arc::new(rows.iter().map(|r| Some(f(r))).collect::<Int64Array>())
+    let number = |f: &dyn Fn(&Record) -> Option<i64>| -> ArrayRef {
+        Arc::new(rows.iter().map(f).collect::<Int64Array>())
     };
     let time = |f: &dyn Fn(&Record) -> Option<i64>| -> ArrayRef {
-        let times: TimestampMicrosecondArray = rows.iter().map(|r| f(&r.record)).collect();
+        let times: TimestampMicrosecondArray = rows.iter().map(f).collect();
         Arc::new(times.with_timezone("UTC"))
     };
     let kind = |kind| if kind == Kind::Open { "open" } else { "epoch" };
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("lane", text(&|c| c.record.lane.clone())),
+        ("lane", text(&|r| r.lane.clone())),
         ("epoch", count(&|r| r.epoch)),
-        ("kind", text(&|c| kind(c.record.kind).to_string())),
-        ("writer", text(&|c| c.record.writer.to_string())),
+        ("kind", text(&|r| kind(r.kind).to_string())),
+        ("writer", text(&|r| r.writer.to_string())),
         ("committed_at", time(&|r| Some(r.committed_at_us))),
         ("watermark", time(&|r| r.watermark_ns.map(|ns| ns.div_euclid(1000)))),
-        ("input", text(&|c| c.input.clone())),
-        ("partition", number(&|c| i64::from(c.partition))),
-        ("from", number(&|c| c.span.from)),
-        ("to", number(&|c| c.span.to)),
+        ("consumed", text(&consumed)),
+        ("from", number(&|r| only_span(r).map(|s| s.from))),
+        ("to", number(&|r| only_span(r).map(|s| s.to))),
         ("messages", count(&|r| r.counters.messages)),
         ("rejected", count(&|r| r.counters.rejected)),
         ("aggregated", count(&|r| r.counters.aggregated)),

@@ -1,8 +1,7 @@
 //! A worker thread: one member of the consumer group, and the lanes of its partitions, as one loop.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,6 +13,7 @@ use tidegauge_ingest::kafka::{
 };
 
 use crate::clock;
+use crate::control::{Control, OpenWindows, Standing};
 use crate::lane::Lane;
 use crate::pipeline::Pipeline;
 
@@ -23,76 +23,6 @@ const BATCH_MAX: usize = 10_000;
 const BATCH_WAIT: Duration = Duration::from_millis(50);
 /// How often gauges and evidence of silence are looked at.
 const TICK: Duration = Duration::from_millis(200);
-
-/// How the process talks to its workers and they to it.
-#[derive(Debug, Default)]
-pub struct Control {
-    stop: AtomicBool,
-    /// What to do with open windows at the stop.
-    leave_open: AtomicBool,
-    ended: AtomicUsize,
-    failure: Mutex<Option<anyhow::Error>>,
-    workers: Mutex<BTreeMap<usize, Standing>>,
-}
-
-/// Where one worker stands, as it last said.
-#[derive(Debug, Clone, Copy)]
-pub struct Standing {
-    pub lanes: usize,
-    /// The shortest silence among its lanes; `None` without lanes.
-    pub silence: Option<Duration>,
-    pub rebalanced: Instant,
-}
-
-impl Control {
-    /// Asks all workers to commit and end. With `Windows::LeaveOpen`, open windows stay in the checkpoint.
-    pub fn stop(&self, windows: OpenWindows) {
-        self.leave_open.store(windows == OpenWindows::Leave, Ordering::Relaxed);
-        self.stop.store(true, Ordering::Release);
-    }
-
-    pub fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
-    }
-
-    /// Workers that have ended.
-    pub fn ended(&self) -> usize {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    /// The first worker's failure.
-    pub fn take_failure(&self) -> Option<anyhow::Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    pub fn standings(&self) -> Vec<Standing> {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers.values().copied().collect()
-    }
-
-    fn say(&self, worker: usize, standing: Standing) {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, standing);
-    }
-
-    /// Runs a worker's body and keeps its failure.
-    pub fn run(&self, body: impl FnOnce() -> Result<()>) {
-        if let Err(error) = body() {
-            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            failure.get_or_insert(error);
-            self.stop(OpenWindows::Leave);
-        }
-        self.ended.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-/// What happens to windows that are open when a run ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenWindows {
-    /// They are closed and their rows committed; what comes later for them is late.
-    Close,
-    /// They stay in the checkpoint, for the next run.
-    Leave,
-}
 
 /// One worker. Made on its own thread.
 pub struct Worker {
@@ -137,8 +67,9 @@ impl Worker {
                 self.lanes.feed(&batch)?;
             }
             let now = Instant::now();
-            if now >= commit_at || self.lanes.want_commit() {
-                self.consumer.commit_offsets(&self.lanes.commit()?);
+            let due = if now >= commit_at { Due::All } else { Due::Full };
+            self.consumer.commit_offsets(&self.lanes.commit(due)?);
+            if due == Due::All {
                 commit_at = now + every;
             }
             if now >= tick_at {
@@ -157,19 +88,33 @@ impl Worker {
         for (code, count) in self.consumer.take_errors() {
             self.lanes.pipeline.metrics.kafka_errors(&code, count);
         }
-        self.control.say(self.number, self.lanes.standing());
+        let standing = self.lanes.standing(!self.lanes.held.is_empty());
+        self.control.say(self.number, standing);
         Ok(())
     }
 
     fn end(mut self) -> Result<()> {
-        let leave = if self.control.leave_open.load(Ordering::Relaxed) {
-            Leave::No
-        } else {
-            self.lanes.drain()?;
-            Leave::Yes
+        let leave = match self.control.open_windows() {
+            OpenWindows::Leave => Leave::No,
+            OpenWindows::Close => {
+                self.lanes.drain()?;
+                Leave::Yes
+            }
         };
+        // Before the goodbye: a broker that is away now must not cost what is in hand. Should the group
+        // have given the partitions to others meanwhile, the ledger refuses.
+        self.lanes.commit(Due::All)?;
         Ok(self.consumer.close(&mut self.lanes, leave)?)
     }
+}
+
+/// Which lanes are to commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// The interval is over.
+    All,
+    /// Only those whose epoch should not grow further.
+    Full,
 }
 
 /// The lanes of one worker, by partition.
@@ -197,14 +142,13 @@ impl Lanes {
         Ok(())
     }
 
-    fn want_commit(&self) -> bool {
-        self.held.values().any(Lane::wants_commit)
-    }
-
-    /// Commits every lane; returns what to tell the broker.
-    fn commit(&mut self) -> Result<Vec<(i32, i64)>> {
+    /// Commits the lanes whose time has come; returns what to tell the broker.
+    fn commit(&mut self, due: Due) -> Result<Vec<(i32, i64)>> {
         let mut told = Vec::new();
         for (partition, lane) in &mut self.held {
+            if due == Due::Full && !lane.wants_commit() {
+                continue;
+            }
             if let Some(committed) = lane.commit(clock::now_us())? {
                 tracing::debug!(
                     lane = lane.name(),
@@ -236,15 +180,17 @@ impl Lanes {
             if let Some(passed) = lane.idle.take_move(idle_after) {
                 lane.move_on(i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX))?;
             }
-            lane.report(now_ns, end.map(|e| (e.end - position).max(0)));
+            let silent = lane.idle.silence() >= idle_after;
+            lane.report(now_ns, end.map(|e| (e.end - position).max(0)), silent);
         }
         Ok(())
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self, assigned: bool) -> Standing {
         Standing {
             lanes: self.held.len(),
             silence: self.held.values().map(|lane| lane.idle.silence()).min(),
+            assigned,
             rebalanced: self.rebalanced,
         }
     }
@@ -262,6 +208,8 @@ impl Lanes {
             None => origins.offset(number)?,
         };
         lane.input(&partition, start);
+        // A lane that is new begins here for good: `latest` must not mean another place after a crash.
+        lane.commit(clock::now_us())?;
         self.held.insert(number, lane);
         Ok(start)
     }

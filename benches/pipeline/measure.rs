@@ -1,6 +1,6 @@
 //! One run as a child process, seen from outside: its phases, its CPU and its memory.
 //!
-//! *How the phases are told apart*: the last message is the last change of the counter of messages;
+//! *How the phases are told apart*: the last message is the last increase of the counter of messages;
 //! the end of the silence after it is when the process stops being ready. What happens between the
 //! two is waiting and no work, but for an epoch whose interval happens to end then: the time of
 //! such commits is taken from their metric and counted as work.
@@ -119,9 +119,9 @@ impl Seen {
         let Ok(metrics) = get(port, "/metrics") else { return Ok(()) };
         self.commit_seconds = sum(&metrics, "tidegauge_sink_commit_seconds_sum");
         let messages = sum(&metrics, "tidegauge_ingest_messages_total");
-        // Any change counts: a lane that changes its worker begins at 0 again.
-        if messages != self.messages {
-            self.messages = messages;
+        let before = std::mem::replace(&mut self.messages, messages);
+        // A lane that changes its worker begins at 0 again: only an increase is a message.
+        if messages > before {
             self.read_us = Some(now_us);
             self.commit_seconds_when_read = self.commit_seconds;
         }

@@ -18,6 +18,8 @@ pub struct Identity {
     pub lanes: LaneMode,
     /// The column of the event time.
     pub time: String,
+    /// The columns of the readings' values.
+    pub values: Vec<String>,
     /// Whether each aggregated reading is in exactly one window row: true for `tumble` without
     /// revisions. `verify` then checks that the rows' `n_readings` add up.
     pub counted_once: bool,
@@ -69,6 +71,8 @@ pub struct Generation {
     pub lanes: LaneMode,
     /// The column of the event time.
     pub time: String,
+    /// The columns of the readings' values.
+    pub values: Vec<String>,
     /// Whether each aggregated reading is in exactly one window row.
     pub counted_once: bool,
     /// Microseconds since 1970.
@@ -89,6 +93,7 @@ impl Generation {
             key: key.map(|c| column(&c.name, c.kind.as_str().to_owned())).collect(),
             lanes: identity.lanes,
             time: identity.time.clone(),
+            values: identity.values.clone(),
             counted_once: identity.counted_once,
             created_at_us,
         }
@@ -102,6 +107,7 @@ impl Generation {
             ("key", columns_text(&self.key), columns_text(&new.key)),
             ("lanes", self.lanes.as_str().to_owned(), new.lanes.as_str().to_owned()),
             ("time", self.time.clone(), new.time.clone()),
+            ("values", self.values.join(", "), new.values.join(", ")),
             ("each reading in one row", yes_no(self.counted_once), yes_no(new.counted_once)),
         ];
         let differs = pairs.into_iter().filter(|(_, old, new)| old != new);
@@ -118,6 +124,7 @@ pub(crate) fn key_type(column: &Column) -> DataType {
 pub(crate) fn type_text(kind: &DataType) -> String {
     match kind {
         DataType::Int64 => "int64".to_owned(),
+        DataType::UInt32 => "uint32".to_owned(),
         DataType::UInt64 => "uint64".to_owned(),
         DataType::Float64 => "float64".to_owned(),
         DataType::Boolean => "bool".to_owned(),

@@ -230,6 +230,7 @@ pub(crate) fn identity() -> Identity {
         key: KeySchema::new(vec![column("Device")]),
         lanes: LaneMode::PerPartition,
         time: "TS".to_owned(),
+        values: vec!["Value".to_owned()],
         counted_once: true,
     }
 }

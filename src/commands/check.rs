@@ -11,24 +11,25 @@ use tidegauge_sink::Lake;
 use super::load;
 use crate::cli::Configured;
 use crate::config::{Config, SourceKind};
-use crate::pipeline::{self, local_path};
+use crate::pipeline;
 use crate::run::kafka_settings;
+use crate::say::say;
 
 /// Says what it found.
 type Check = fn(&Config) -> Result<String>;
 
 pub fn run(args: &Configured) -> Result<ExitCode> {
     let config = load(args)?;
-    println!("configuration  ok");
+    say!("configuration  ok");
     let checks: [(&str, Check); 4] =
         [("query", query), ("source", source), ("lake", lake), ("models", models)];
     let mut failed = 0;
     for (name, check) in checks {
         match check(&config) {
-            Ok(found) => println!("{name:<14} ok: {found}"),
+            Ok(found) => say!("{name:<14} ok: {found}"),
             Err(error) => {
                 failed += 1;
-                println!("{name:<14} FAILED: {error:#}");
+                say!("{name:<14} FAILED: {error:#}");
             }
         }
     }
@@ -60,7 +61,7 @@ fn source(config: &Config) -> Result<String> {
 
 fn lake(config: &Config) -> Result<String> {
     let url = &config.lake.url;
-    if !std::path::Path::new(local_path(url)).exists() {
+    if !pipeline::is_there(url) {
         return Ok(format!("{url} is not there yet: the first run makes it"));
     }
     match Lake::read(pipeline::existing_store(url)?) {
@@ -79,7 +80,8 @@ fn lake(config: &Config) -> Result<String> {
 
 fn models(config: &Config) -> Result<String> {
     let alias = &config.models.alias;
-    let models = match std::path::Path::new(local_path(&config.lake.url)).exists() {
+    let place = config.models.url.as_ref().unwrap_or(&config.lake.url);
+    let models = match pipeline::is_there(place) {
         true => pipeline::registry(config)?.resolve(alias)?,
         false => None,
     };

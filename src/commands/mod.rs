@@ -1,5 +1,5 @@
 //! The commands, one file each. Their results go to standard output, everything else to standard error.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stderr)]
 
 mod check;
 mod demo;
@@ -11,15 +11,22 @@ mod train;
 mod verify;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use thiserror::Error;
+use tidegauge_aggregate::PlanError;
+use tidegauge_ingest::kafka::{InstanceError, KafkaError};
+use tidegauge_score::ScoreError;
 
 use crate::cli::{Command, Configured};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Mistakes};
+use crate::control::OpenWindows;
 use crate::run::{self, Until};
 use crate::signals::Signals;
-use crate::worker::OpenWindows;
+
+/// Less silence than this is no evidence of an end.
+const SILENCE_MIN: Duration = Duration::from_millis(100);
 
 /// A command line that can't be meant.
 #[derive(Debug, Error)]
@@ -36,6 +43,11 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Run(args) => {
             let windows = if args.leave_open { OpenWindows::Leave } else { OpenWindows::Close };
             let until = match args.until_idle {
+                Some(after) if after < SILENCE_MIN => {
+                    let what =
+                        format!("--until-idle is {after:?}, it must be at least {SILENCE_MIN:?}");
+                    return Err(Usage(what).into());
+                }
                 Some(after) => Until::Idle(after, windows),
                 None => Until::Asked(OpenWindows::Leave),
             };
@@ -54,6 +66,21 @@ pub fn run(command: Command) -> Result<ExitCode> {
 
 fn load(configured: &Configured) -> Result<Config> {
     Ok(config::load(&configured.config, &configured.sets)?)
+}
+
+/// True when the user has to change what they wrote, on the command line or in the configuration.
+pub fn is_usage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<Mistakes>()
+            || cause.is::<Usage>()
+            || cause.is::<PlanError>()
+            || matches!(cause.downcast_ref(), Some(KafkaError::Setting { .. }))
+            || matches!(cause.downcast_ref(), Some(InstanceError::Name(_)))
+            || matches!(
+                cause.downcast_ref(),
+                Some(ScoreError::Feature { .. } | ScoreError::Option { .. })
+            )
+    })
 }
 
 /// A time on the command line, nanoseconds since the epoch.

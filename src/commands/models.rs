@@ -19,6 +19,7 @@ use crate::cli::Models;
 use crate::clock;
 use crate::config::Config;
 use crate::pipeline;
+use crate::say::say;
 
 pub fn run(args: Models) -> Result<ExitCode> {
     match args {
@@ -57,7 +58,7 @@ pub fn publish(
     let now = clock::now_us();
     let version = registry.publish(&config.event.key, entries, base, note, now)?;
     registry.move_alias(&alias, version, now)?;
-    println!("{note} {count} models as set {version}; {alias} is set {version} now");
+    say!("{note} {count} models as set {version}; {alias} is set {version} now");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -74,14 +75,14 @@ fn list(config: &Config) -> Result<ExitCode> {
     let registry = pipeline::registry(config)?;
     let sets = registry.sets()?;
     if sets.is_empty() {
-        println!("no model sets; `tidegauge train` or `tidegauge models import` makes one");
+        say!("no model sets; `tidegauge train` or `tidegauge models import` makes one");
     }
     let aliases = registry.aliases()?;
     for set in sets {
         let names: Vec<_> =
             aliases.iter().filter(|a| a.version == set.version).map(|a| a.name.as_str()).collect();
         match set.content {
-            Ok((header, models)) => println!(
+            Ok((header, models)) => say!(
                 "set {:<4} {models:>7} models  {}  {}{}  {}",
                 set.version,
                 rfc3339(header.created_us.saturating_mul(1000)),
@@ -89,7 +90,7 @@ fn list(config: &Config) -> Result<ExitCode> {
                 header.base.map_or(String::new(), |base| format!(", over set {base}")),
                 names.join(" "),
             ),
-            Err(error) => println!("set {:<4} cannot be read: {error}", set.version),
+            Err(error) => say!("set {:<4} cannot be read: {error}", set.version),
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -112,13 +113,19 @@ fn show(config: &Config, version: Option<u64>) -> Result<ExitCode> {
         aliases: String::new(),
     };
     let rows: Vec<_> = models.effective().map(row).collect();
-    println!("{}", pretty_format_batches(&[batch(&rows)?])?);
+    say!("{}", pretty_format_batches(&[batch(&rows)?])?);
     Ok(ExitCode::SUCCESS)
 }
 
 fn alias(config: &Config, name: &str, version: u64) -> Result<ExitCode> {
-    let record = pipeline::registry(config)?.move_alias(name, version, clock::now_us())?;
-    println!("{} is set {} now", record.name, record.version);
+    let registry = pipeline::registry(config)?;
+    // Models that don't fit this query must not come into force.
+    let (query, keys) = (pipeline::plan(config)?, config.event.key.columns().len());
+    let models = registry.models(version)?;
+    Scorer::new(query.output(), keys, &config.models.features, Some(models), 1)
+        .with_context(|| format!("set {version} does not fit this configuration"))?;
+    let record = registry.move_alias(name, version, clock::now_us())?;
+    say!("{} is set {} now", record.name, record.version);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -133,14 +140,17 @@ struct Row {
 pub fn table(registry: &Registry) -> Result<RecordBatch> {
     let mut reached: HashMap<(SensorKey, u64), Vec<String>> = HashMap::new();
     for alias in registry.aliases()? {
-        for (entry, set) in registry.models(alias.version)?.effective() {
+        // A set that can't be read is told by `models list`; it must not break every other query.
+        let Ok(models) = registry.models(alias.version) else { continue };
+        for (entry, set) in models.effective() {
             reached.entry((entry.key.clone(), set)).or_default().push(alias.name.clone());
         }
     }
     let mut rows = Vec::new();
     for set in registry.sets()?.into_iter().filter(|set| set.content.is_ok()) {
         let set = set.version;
-        rows.extend(registry.load(set)?.entries().map(|entry| {
+        let Ok(loaded) = registry.load(set) else { continue };
+        rows.extend(loaded.entries().map(|entry| {
             let aliases = reached.get(&(entry.key.clone(), set));
             Row {
                 entry: entry.clone(),

@@ -5,33 +5,39 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::load;
+use super::{Usage, load};
 use crate::cli::Score;
 use crate::config::SourceKind;
+use crate::control::OpenWindows;
 use crate::files::{self, Clock, Ended};
-use crate::pipeline::{self, Pipeline, local_path};
+use crate::pipeline::{self, Pipeline, is_there, local_path};
+use crate::say::say;
 use crate::signals::Signals;
 
 pub fn run(args: &Score) -> Result<ExitCode> {
     let mut config = load(&args.configured)?;
     config.source.kind = SourceKind::Files;
     config.source.paths.clone_from(&args.inputs);
-    if config.models.url.is_none() {
+    if config.models.url.is_none() && is_there(&config.lake.url) {
         // The models are those of the configured lake, not of the one that is made.
         let lake = local_path(&config.lake.url).trim_end_matches('/');
         config.models.url = Some(format!("{lake}/_tidegauge/models"));
     }
+    if std::path::absolute(local_path(&config.lake.url))? == std::path::absolute(&args.output)? {
+        let what = "--output is the configured lake: stored readings get a lake of their own";
+        return Err(Usage(what.into()).into());
+    }
     config.lake.url.clone_from(&args.output);
     let registry = pipeline::registry(&config)?;
     if registry.alias(&config.models.alias)?.is_none() {
-        let place = config.models.url.as_deref().unwrap_or_default();
-        eprintln!("note: there are no models at {place}: every row gets the status no_model");
+        let alias = &config.models.alias;
+        eprintln!("note: there is no alias {alias} yet: every row gets the status no_model");
     }
     let pipeline = Arc::new(Pipeline::open(config)?);
-    let ended = files::run(&pipeline, Clock::Batch, &Signals::install()?)?;
+    let ended = files::run(&pipeline, Clock::Batch, OpenWindows::Close, &Signals::install()?)?;
     summary(&args.output, &pipeline)?;
     if ended == Ended::Stopped {
-        println!("stopped: run the same command again to go on");
+        say!("stopped: run the same command again to go on");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -41,9 +47,19 @@ fn summary(output: &str, pipeline: &Pipeline) -> Result<()> {
     let sql = "SELECT status, count(*) AS rows, coalesce(sum(CASE WHEN is_anomaly THEN 1 ELSE 0 END), 0) \
                AS anomalies FROM predictions GROUP BY status ORDER BY status";
     let rows = super::query::select(output, &pipeline.registry, sql)?;
-    println!("{}", datafusion::arrow::util::pretty::pretty_format_batches(&rows)?);
-    println!(
-        "tidegauge query --lake {output} \"SELECT * FROM predictions WHERE is_anomaly LIMIT 10\""
-    );
+    say!("{}", datafusion::arrow::util::pretty::pretty_format_batches(&rows)?);
+    for (what, metric) in [
+        ("records cannot be read: see the table rejects", "tidegauge_ingest_rejects_total"),
+        (
+            "readings are late: their windows were closed by an earlier run",
+            "tidegauge_aggregate_late_total",
+        ),
+    ] {
+        match pipeline.metrics.sum(metric) {
+            0.0 => {}
+            count => say!("{count} {what}"),
+        }
+    }
+    say!("tidegauge query --lake {output} \"SELECT * FROM predictions WHERE is_anomaly LIMIT 10\"");
     Ok(())
 }

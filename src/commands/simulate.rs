@@ -38,7 +38,11 @@ pub fn run(args: &Simulate) -> Result<ExitCode> {
         Some(path) => replay(args, path, &mut target, &signals)?,
         None => simulate(args, &mut target, &signals)?,
     };
-    target.finish()?;
+    let finished = target.finish();
+    finished.with_context(|| match (&args.topic, args.create) {
+        (Some(topic), None) => format!("cannot publish to topic {topic}; --create N makes it"),
+        _ => "cannot publish".to_string(),
+    })?;
     let seconds = started.elapsed().as_secs_f64();
     eprintln!("{sent} events in {seconds:.1} s, {:.0} events/s", sent as f64 / seconds);
     Ok(ExitCode::SUCCESS)
@@ -146,7 +150,8 @@ fn simulate(args: &Simulate, target: &mut Target, signals: &Signals) -> Result<u
 
 fn simulation(args: &Simulate) -> Result<Simulation> {
     let start_ns = match args.start.as_str() {
-        "now" => clock::now_ns(),
+        // As exact as the times that are written, or the first reading would lie before the start.
+        "now" => clock::now_us() * 1000,
         text => time("--start", text)?,
     };
     let reference = Simulation::reference(start_ns, args.seed);

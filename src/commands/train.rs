@@ -18,6 +18,7 @@ use crate::cli::Train;
 use crate::clock;
 use crate::config::Config;
 use crate::pipeline;
+use crate::say::say;
 
 /// Records read at once.
 const BATCH_MAX: usize = 8_192;
@@ -195,13 +196,13 @@ fn key_value(column: &ArrayRef, row: usize) -> KeyValue {
 
 fn tell(report: &Report) {
     for (sensor, reason) in report.skipped.iter().take(NAMED_MAX) {
-        println!("skipped {sensor}: {reason}");
+        say!("skipped {sensor}: {reason}");
     }
     if report.skipped.len() > NAMED_MAX {
-        println!("and {} sensors more", report.skipped.len() - NAMED_MAX);
+        say!("and {} sensors more", report.skipped.len() - NAMED_MAX);
     }
     let rates = report.entries.iter().filter_map(|e| Some((e.training?.false_alarm_rate, &e.key)));
     if let Some((rate, sensor)) = rates.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        println!("highest false-alarm rate on held-out windows: {:.2} % ({sensor})", rate * 100.0);
+        say!("highest false-alarm rate on held-out windows: {:.2} % ({sensor})", rate * 100.0);
     }
 }

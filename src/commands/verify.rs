@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::Verify;
 use crate::pipeline;
+use crate::say::say;
 
 pub fn run(args: &Verify) -> Result<ExitCode> {
     let store = pipeline::existing_store(&args.lake)?;
@@ -20,24 +21,28 @@ pub fn run(args: &Verify) -> Result<ExitCode> {
     let report = tidegauge_sink::verify(&*store, &progress)?;
     bar.finish_and_clear();
     for note in &report.notes {
-        println!("note: {note}");
+        say!("note: {note}");
     }
     for problem in &report.problems {
-        println!("problem: {problem}");
+        say!("problem: {problem}");
     }
     if report.more_problems > 0 {
-        println!("and {} problems more", report.more_problems);
+        say!("and {} problems more", report.more_problems);
     }
-    println!(
+    say!(
         "{} lanes, {} records, {} files, {} predictions, {} readings",
-        report.lanes, report.records, report.files, report.rows, report.readings
+        report.lanes,
+        report.records,
+        report.files,
+        report.rows,
+        report.readings
     );
     if report.is_clean() {
-        println!("proven: no gap, no overlap, no duplicate, and the counts add up");
+        say!("proven: no gap, no overlap, no duplicate, and the counts add up");
         Ok(ExitCode::SUCCESS)
     } else {
         let count = report.problems.len() as u64 + report.more_problems;
-        println!("not proven: {count} problem{}", if count == 1 { "" } else { "s" });
+        say!("not proven: {count} problem{}", if count == 1 { "" } else { "s" });
         Ok(ExitCode::FAILURE)
     }
 }

@@ -18,7 +18,11 @@ pub fn load(path: &Path, sets: &[String]) -> Result<Config, Mistakes> {
         let what = format!("cannot be read: {error}");
         Mistakes { place: place.clone(), mistakes: vec![Mistake { key: place.clone(), what }] }
     })?;
-    parse(&place, &text, std::env::vars(), sets)
+    // Variables that are not UTF-8 are none of ours.
+    let variables = std::env::vars_os();
+    let variables =
+        variables.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    parse(&place, &text, variables, sets)
 }
 
 /// Checks a configuration that is already read.
@@ -36,7 +40,10 @@ pub fn parse(
         mistakes: vec![Mistake { key: key.to_string(), what }],
     };
     let root = text.parse::<toml::Table>().map_err(|error| {
-        refuse("TOML", format!("is not valid: {}", error.to_string().trim_end()))
+        // Not the line itself: it may hold a secret.
+        let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(""));
+        let line = before.matches('\n').count() + 1;
+        refuse("TOML", format!("is not valid at line {line}: {}", error.message().trim_end()))
     })?;
     let mut overrides = from_environment(environment);
     for set in sets {

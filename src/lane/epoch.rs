@@ -12,6 +12,8 @@ use tidegauge_sink::{ClosedBy, Counters, Cut, Table};
 
 /// Predictions that make a lane commit before its interval is over: bounds the memory of an epoch.
 pub(super) const ROWS_MAX: u64 = 2_000_000;
+/// Late readings that do the same.
+pub(super) const LATE_MAX: u64 = 1_000_000;
 /// Bytes of rejected payloads that do the same.
 pub(super) const REJECT_BYTES_MAX: usize = 64 << 20;
 
@@ -21,7 +23,7 @@ pub(super) struct Epoch {
     predictions: Vec<RecordBatch>,
     pub late: Vec<RecordBatch>,
     pub rejects: Rejects,
-    pub idle_moves: Vec<IdleMove>,
+    idle_moves: Vec<IdleMove>,
     pub closed_by: Option<ClosedBy>,
 }
 
@@ -44,6 +46,18 @@ impl Epoch {
 
     pub fn rows(&self) -> u64 {
         self.counters.rows
+    }
+
+    pub fn late_rows(&self) -> u64 {
+        self.counters.late
+    }
+
+    /// Notes a move of the watermark by silence; one that goes on from the last is the same move.
+    pub fn moved(&mut self, moved: IdleMove) {
+        match self.idle_moves.last_mut() {
+            Some(last) if last.to_ns == moved.from_ns => last.to_ns = moved.to_ns,
+            _ => self.idle_moves.push(moved),
+        }
     }
 
     pub fn read(&mut self, messages: u64, readable: u64) {

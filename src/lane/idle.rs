@@ -28,7 +28,8 @@ impl IdleClock {
         if self.busy_at.is_some_and(|at| fetched <= at) {
             return;
         }
-        if position < end {
+        // A position beyond the end is no silence either: the topic was cut or made anew.
+        if position != end {
             self.busy(fetched);
             return;
         }

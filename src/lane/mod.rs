@@ -166,14 +166,16 @@ impl Lane {
 
     /// Moves the watermark on because the input is silent, and scores what closes.
     pub fn move_on(&mut self, passed_ns: i64) -> Result<()> {
-        self.epoch.idle_moves.extend(self.windows.idle(passed_ns));
+        if let Some(moved) = self.windows.idle(passed_ns) {
+            self.epoch.moved(moved);
+        }
         self.score()
     }
 
     /// Closes all windows.
     pub fn drain(&mut self) -> Result<()> {
         if let Some(moved) = self.windows.drain() {
-            self.epoch.idle_moves.push(moved);
+            self.epoch.moved(moved);
             self.epoch.closed_by = Some(ClosedBy::Drain);
         }
         self.score()
@@ -182,6 +184,7 @@ impl Lane {
     /// True when the running epoch holds so much that it should not grow further.
     pub fn wants_commit(&self) -> bool {
         self.epoch.rejects.len() >= self.pipeline.config.lake.rejects_max
+            || self.epoch.late_rows() >= epoch::LATE_MAX
             || self.epoch.rejects.bytes() >= epoch::REJECT_BYTES_MAX
             || self.epoch.rows() >= epoch::ROWS_MAX
     }
@@ -192,7 +195,8 @@ impl Lane {
     /// When the epoch can't be committed; the lane is then not usable.
     pub fn commit(&mut self, now_us: i64) -> Result<Option<Committed>> {
         let moved = self.inputs.iter().any(|i| i.next > i.from);
-        if !moved && self.epoch.is_empty() {
+        let begun = self.inputs.len() > self.ledger.positions().len();
+        if !moved && !begun && self.epoch.is_empty() {
             self.reload_models();
             return Ok(None);
         }
@@ -221,16 +225,19 @@ impl Lane {
         Ok(Some(committed))
     }
 
-    /// Brings the gauges up to date.
-    pub fn report(&self, now_ns: i64, lag: Option<i64>) {
+    /// Brings the gauges up to date. `silent`: the input has been idle for so long that nothing is due.
+    pub fn report(&self, now_ns: i64, lag: Option<i64>, silent: bool) {
         let level = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         self.metrics.open_windows.set(level(self.windows.open_windows()));
         self.metrics.open_groups.set(level(self.windows.open_groups()));
         self.metrics.sensors.set(level(self.sensors.len()));
         self.metrics.models_missing.set(level(self.scorer.missing()));
         self.metrics.models_loaded.set(level(self.scorer.loaded()));
-        if let Some(watermark) = self.windows.watermark_ns() {
-            self.metrics.watermark_delay.set((now_ns - watermark) as f64 / 1e9);
+        if silent && self.windows.open_windows() == 0 {
+            // Nothing waits for the watermark: a silent sensor is no delay.
+            self.metrics.watermark_delay.set(0.0);
+        } else if let Some(watermark) = self.windows.watermark_ns() {
+            self.metrics.watermark_delay.set(now_ns.saturating_sub(watermark) as f64 / 1e9);
         }
         if let Some(lag) = lag {
             self.metrics.lag.set(lag);

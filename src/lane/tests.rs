@@ -203,6 +203,19 @@ fn fm_33_messages_below_the_position_are_dropped() {
 }
 
 #[test]
+fn fm_32_a_new_lane_keeps_its_beginning_across_a_crash_before_its_first_message() {
+    let bench = Bench::new(&[]);
+    let partition = Partition::new("t", 0);
+    let mut lane = bench.lane();
+    // Where `latest` was when the lane was new.
+    lane.input(&partition, 100);
+    lane.commit(1).expect("commits");
+    drop(lane);
+    assert_eq!(bench.lane().position_of(&partition), Some(100));
+    bench.prove();
+}
+
+#[test]
 fn fm_12_late_readings_are_counted_and_kept_or_dropped_as_configured() {
     // The watermark after the third reading is at 18 s: the fourth and fifth are late.
     let texts = messages(&[(1, 1, 1), (4, 2, 1), (20, 1, 1), (2, 1, 1), (9, 2, 1), (19, 1, 1)]);

@@ -29,7 +29,7 @@ fn every_mistake_of_a_configuration_is_said_at_once_with_exit_code_64() {
 #[test]
 fn a_query_that_windows_cannot_run_is_refused_with_its_place() {
     let project = Project::new("127.0.0.1:1").write("SELECT DISTINCT \"Device\" FROM readings");
-    let said = project.fails(1, &["run", "-c", "tidegauge.toml"]);
+    let said = project.fails(64, &["run", "-c", "tidegauge.toml"]);
     assert!(said.contains("SELECT DISTINCT at line 1, column 1"), "{said}");
 }
 
@@ -72,7 +72,16 @@ fn a_wrong_password_is_an_error_and_is_not_shown() {
 fn a_lake_of_another_query_is_refused_by_what_differs() {
     let project = Project::new("127.0.0.1:1");
     let readings = data("seedlike/readings.csv");
-    let score = ["score", readings.to_str().expect("UTF-8"), "-c", "tidegauge.toml", "-o", "lake"];
+    let score = [
+        "score",
+        readings.to_str().expect("UTF-8"),
+        "-c",
+        "tidegauge.toml",
+        "--set",
+        "lake.url=elsewhere",
+        "-o",
+        "lake",
+    ];
     project.ok(&score);
     let project = project.write(FOUR);
     let said = project.fails(1, &score);

@@ -64,7 +64,7 @@ fn fm_57_every_metric_of_the_dashboard_is_in_a_live_scrape() {
         (status == 200 && read >= 3_000.0).then_some(body)
     });
     assert_eq!(get(&address, "/health/live").map(|(status, _)| status), Some(200));
-    assert_eq!(get(&address, "/health/ready").map(|(status, _)| status), Some(200));
+    eventually("readiness", || get(&address, "/health/ready").filter(|(status, _)| *status == 200));
 
     let series: BTreeSet<&str> = scrape
         .lines()

@@ -108,7 +108,16 @@ fn lake_of_a_file() -> Project {
     let project = Project::new("127.0.0.1:1");
     let readings = data("seedlike/readings.csv");
     let readings = readings.to_str().expect("UTF-8");
-    project.ok(&["score", readings, "-c", "tidegauge.toml", "-o", "lake"]);
+    project.ok(&[
+        "score",
+        readings,
+        "-c",
+        "tidegauge.toml",
+        "--set",
+        "lake.url=elsewhere",
+        "-o",
+        "lake",
+    ]);
     project
 }
 
@@ -155,12 +164,57 @@ fn an_edited_record_is_named_by_verify() {
 }
 
 #[test]
+fn inputs_that_are_scored_one_after_the_other_have_a_lane_each() {
+    let project = Project::new("127.0.0.1:1");
+    let line = |time: &str, device| {
+        format!("{{\"TS\":\"{time}\",\"Device\":{device},\"Sensor\":1,\"Value\":1}}\n")
+    };
+    for (folder, device) in [("one", 1), ("two", 2)] {
+        fs::create_dir(project.path(folder)).expect("a folder");
+        // The second input is older than the first: it must not be late for that.
+        let time = format!("2026-01-0{}T00:00:01Z", 3 - device);
+        let file = project.path(folder).join("readings.jsonl");
+        fs::write(file, line(&time, device)).expect("writable");
+        let input = format!("./{folder}/../{folder}/readings.jsonl");
+        for spelling in [&format!("{folder}/readings.jsonl"), &input] {
+            project.ok(&[
+                "score",
+                spelling,
+                "-c",
+                "tidegauge.toml",
+                "--set",
+                "lake.url=elsewhere",
+                "-o",
+                "lake",
+            ]);
+        }
+    }
+    assert_eq!(project.predictions("lake").len(), 2);
+    assert_eq!(project.number("SELECT count(*) FROM late"), 0);
+    project.ok(&["verify", "lake"]);
+    let said = project.fails(
+        64,
+        &["score", "one", "-c", "tidegauge.toml", "-o", "./lake", "--set", "lake.url=lake"],
+    );
+    assert!(said.contains("--output is the configured lake"), "{said}");
+}
+
+#[test]
 fn a_file_run_that_is_repeated_adds_nothing() {
     let project = lake_of_a_file();
     let before = project.predictions("lake");
     let readings = data("seedlike/readings.csv");
     let readings = readings.to_str().expect("UTF-8");
-    project.ok(&["score", readings, "-c", "tidegauge.toml", "-o", "lake"]);
+    project.ok(&[
+        "score",
+        readings,
+        "-c",
+        "tidegauge.toml",
+        "--set",
+        "lake.url=elsewhere",
+        "-o",
+        "lake",
+    ]);
     assert_eq!(project.predictions("lake"), before);
     project.ok(&["verify", "lake"]);
 }

@@ -59,6 +59,7 @@ impl Query {
         plan::plan(text, readings)
     }
 
+    /// The query in the parser's own spelling.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -158,11 +159,10 @@ pub(crate) struct Arguments {
     pub values: Vec<Vec<ArrayRef>>,
 }
 
-/// Ties a checkpoint to the plan: the text with its white space folded, and the input's columns.
+/// Ties a checkpoint to the plan: the canonical text and the input's columns.
 fn plan_hash(text: &str, readings: &ReadingSchema) -> String {
-    let folded = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let key = readings.key.columns().iter().map(|c| format!("{}:{}", c.name, c.kind.as_str()));
-    let parts = [folded, key.collect::<Vec<_>>().join(","), readings.time.clone()];
+    let parts = [text.to_string(), key.collect::<Vec<_>>().join(","), readings.time.clone()];
     let mut hasher = Sha256::new();
     for part in parts.iter().chain(&readings.values) {
         hasher.update((part.len() as u64).to_le_bytes());

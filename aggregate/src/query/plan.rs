@@ -20,7 +20,7 @@ use crate::windows::{Closing, WindowSettings, Windows};
 
 pub(super) fn plan(text: &str, readings: &ReadingSchema) -> Result<Query, PlanError> {
     let state = session(readings)?;
-    let plan = logical_plan(text, readings, &state)?;
+    let (plan, canonical) = logical_plan(text, readings, &state)?;
     let Parts { above, aggregate, below } = Parts::of(&plan)?;
     let (window, group_columns) = groups(aggregate, readings)?;
 
@@ -33,8 +33,8 @@ pub(super) fn plan(text: &str, readings: &ReadingSchema) -> Result<Query, PlanEr
     let (scan, scan_columns) = lower::prune_scan(&readings.arrow(), &mut below, &mut aggregates)?;
     let (features, output) = output(plan.schema().as_arrow(), readings)?;
     let query = Query {
-        text: text.to_string(),
-        hash: plan_hash(text, readings),
+        hash: plan_hash(&canonical, readings),
+        text: canonical,
         readings: readings.clone(),
         window,
         scan,
@@ -88,23 +88,25 @@ fn session(readings: &ReadingSchema) -> Result<SessionState, PlanError> {
     Ok(context.state())
 }
 
-/// Parses, checks, resolves and types the query. Only the analyzer and the simplification of
+/// Parses, checks, resolves and types the query; also gives its canonical text. Only the analyzer and the simplification of
 /// expressions run: other rules would change the plan's shape.
 fn logical_plan(
     text: &str,
     readings: &ReadingSchema,
     state: &SessionState,
-) -> Result<LogicalPlan, PlanError> {
+) -> Result<(LogicalPlan, String), PlanError> {
     let statement = state.sql_to_statement(text, &state.config_options().sql_parser.dialect)?;
     match &statement {
         Statement::Statement(statement) => allow::check(statement, state, readings)?,
         other => return Err(PlanError::Invalid(format!("{other} is no SELECT"))),
     }
+    // As the parser writes it: white space and the case of keywords make no other query.
+    let canonical = statement.to_string();
     // Table resolution is in memory: nothing here ever waits.
     let plan = futures::executor::block_on(state.statement_to_plan(statement))?;
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
     let simplify = Optimizer::with_rules(vec![Arc::new(SimplifyExpressions::new())]);
-    Ok(simplify.optimize(plan, state, |_, _| {})?)
+    Ok((simplify.optimize(plan, state, |_, _| {})?, canonical))
 }
 
 /// The accepted shape: projections over one aggregate over projections and filters over the scan.

@@ -25,7 +25,7 @@ use crate::watermark::{IdleMove, Watermark};
 pub struct WindowSettings {
     /// How far readings of one partition may be out of order, nanoseconds.
     pub out_of_order_ns: i64,
-    /// Windows (panes, for overlapping ones) that may be open at once.
+    /// Windows (panes, for overlapping ones) that may be open at once in a stream.
     pub open_max: usize,
     /// When windows close.
     pub closing: Closing,
@@ -296,7 +296,11 @@ impl Windows {
 
     fn check_limit(&self) -> Result<(), AggregateError> {
         let (open, limit) = (self.panes.len(), self.settings.open_max);
-        if open > limit { Err(AggregateError::TooManyWindows { open, limit }) } else { Ok(()) }
+        // Input that ends keeps all its windows open until then: that is no disorder.
+        if open > limit && self.settings.closing == Closing::ByWatermark {
+            return Err(AggregateError::TooManyWindows { open, limit });
+        }
+        Ok(())
     }
 }
 

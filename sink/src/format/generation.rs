@@ -18,6 +18,7 @@ struct GenerationV1 {
     key: Vec<ColumnV1>,
     lanes: LanesV1,
     time: String,
+    values: Vec<String>,
     counted_once: bool,
     created_at_us: i64,
 }
@@ -54,6 +55,7 @@ pub(crate) fn encode(generation: &Generation) -> Vec<u8> {
             LaneMode::Topic => LanesV1::Topic,
         },
         time: generation.time.clone(),
+        values: generation.values.clone(),
         counted_once: generation.counted_once,
         created_at_us: generation.created_at_us,
     })
@@ -74,6 +76,7 @@ pub(crate) fn decode(path: &str, bytes: &[u8]) -> Result<Opened<Generation>, Lak
             LanesV1::Topic => LaneMode::Topic,
         },
         time: value.time,
+        values: value.values,
         counted_once: value.counted_once,
         created_at_us: value.created_at_us,
         query: value.query,

@@ -26,10 +26,11 @@ use super::train;
 use crate::cli::Demo;
 use crate::clock;
 use crate::config::{self, Config};
+use crate::control::OpenWindows;
 use crate::pipeline::Pipeline;
 use crate::run::{Until, run_kafka};
+use crate::say::say;
 use crate::signals::Signals;
-use crate::worker::OpenWindows;
 
 const TOPIC: &str = "sensors";
 const PARTITIONS: u16 = 4;
@@ -217,8 +218,7 @@ fn produce(
 fn is_ahead(pipeline: &Pipeline, stage: &Stage) -> bool {
     let sent = stage.sent_bytes.load(Ordering::Relaxed);
     // Asking costs more than an event: not before it could matter.
-    sent > AHEAD_MAX
-        && sent - pipeline.metrics.sum("tidegauge_ingest_bytes_total") as u64 > AHEAD_MAX
+    sent.saturating_sub(pipeline.metrics.sum("tidegauge_ingest_bytes_total") as u64) > AHEAD_MAX
 }
 
 /// Fifteen sensors, two readings a second each; faults only after the stretch to train on.
@@ -288,7 +288,7 @@ fn configuration(brokers: &str, lake: &std::path::Path) -> Result<Config> {
 }
 
 fn introduce(args: &Demo, lake: &std::path::Path, faults: &[Fault]) {
-    println!(
+    say!(
         "15 simulated sensors -> an embedded Kafka broker -> 5 s windows -> one model per sensor -> Parquet\n\
          One hour of sensor time in about {} s: first they are normal and models are trained, then\n\
          {} faults are injected. The lake is {}. Ctrl-C ends it early.\n",

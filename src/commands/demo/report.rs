@@ -10,6 +10,7 @@ use tidegauge_ingest::simulate::{Fault, FaultKind};
 
 use crate::commands::query::select;
 use crate::pipeline::{self, Pipeline};
+use crate::say::say;
 
 /// A scored window.
 struct Window {
@@ -26,14 +27,14 @@ pub fn tell(lake: &Path, pipeline: &Pipeline, faults: &[Fault]) -> Result<ExitCo
     let sql = "SELECT \"Device\", \"Sensor\", window_start, window_end, is_anomaly \
                FROM predictions WHERE status = 'ok'";
     let windows = windows(&select(&url, &pipeline.registry, sql)?)?;
-    println!();
+    say!();
     if windows.is_empty() {
-        println!("it ended before models were trained: no window was scored");
+        say!("it ended before models were trained: no window was scored");
     } else {
         compare(&windows, faults);
     }
     let report = tidegauge_sink::verify(&*pipeline::existing_store(&url)?, &|_, _| {})?;
-    println!(
+    say!(
         "the lake {url} holds {} predictions in {} files, {} commits; verify: {}",
         report.rows,
         report.files,
@@ -42,16 +43,16 @@ pub fn tell(lake: &Path, pipeline: &Pipeline, faults: &[Fault]) -> Result<ExitCo
     );
     let program = std::env::current_exe().map(|p| p.display().to_string());
     let program = program.unwrap_or_else(|_| "tidegauge".to_string());
-    println!(
+    say!(
         "look at it:\n  {program} query --lake {url} \"SELECT \\\"Device\\\", \\\"Sensor\\\", window_end, mean, score, reason FROM predictions WHERE is_anomaly ORDER BY window_end LIMIT 20\""
     );
-    println!("  {program} verify {url}");
+    say!("  {program} verify {url}");
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn compare(windows: &[Window], faults: &[Fault]) {
     let until = windows.iter().map(|w| w.end_ns).max().unwrap_or(i64::MIN);
-    println!("injected faults against found anomalies:");
+    say!("injected faults against found anomalies:");
     for kind in FaultKind::ALL {
         let of_kind = faults.iter().filter(|f| f.kind == kind && f.to_ns <= until);
         let (mut injected, mut found) = (0, 0);
@@ -60,13 +61,13 @@ fn compare(windows: &[Window], faults: &[Fault]) {
             found += usize::from(windows.iter().any(|w| w.flagged && w.is_hit_by(fault)));
         }
         if injected > 0 {
-            println!("  {:<8} {injected:>3} injected  {found:>3} found", kind.as_str());
+            say!("  {:<8} {injected:>3} injected  {found:>3} found", kind.as_str());
         }
     }
     let normal = windows.iter().filter(|w| !faults.iter().any(|f| w.is_hit_by(f)));
     let (count, flagged) = normal.fold((0u64, 0u64), |(n, f), w| (n + 1, f + u64::from(w.flagged)));
     let share = flagged as f64 / count.max(1) as f64 * 100.0;
-    println!("  {count} normal windows, {flagged} of them flagged ({share:.2} %)");
+    say!("  {count} normal windows, {flagged} of them flagged ({share:.2} %)");
 }
 
 impl Window {
