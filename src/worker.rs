@@ -88,7 +88,7 @@ impl Worker {
         for (code, count) in self.consumer.take_errors() {
             self.lanes.pipeline.metrics.kafka_errors(&code, count);
         }
-        let standing = self.lanes.standing(!self.lanes.held.is_empty());
+        let standing = self.lanes.standing(self.consumer.is_assigned());
         self.control.say(self.number, standing);
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! One run as a child process, seen from outside: its phases, its CPU and its memory.
 //!
-//! *How the phases are told apart*: the last message is the last increase of the counter of messages;
-//! the end of the silence after it is when the process stops being ready. What happens between the
-//! two is waiting and no work, but for an epoch whose interval happens to end then: the time of
-//! such commits is taken from their metric and counted as work.
+//! *How the phases are told apart*: the last message is the last increase of the counter of
+//! messages; the end of the silence after it is when the process stops being ready. What happens
+//! between the two is waiting and no work, but for commits (of an epoch whose interval happens to
+//! end then, or of lanes that change their worker): their time is taken from their metric and is
+//! work too.
 
 use std::fs;
 use std::io::{self, Read, Write};

@@ -203,6 +203,7 @@ fn tell(report: &Report) {
     }
     let rates = report.entries.iter().filter_map(|e| Some((e.training?.false_alarm_rate, &e.key)));
     if let Some((rate, sensor)) = rates.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        say!("highest false-alarm rate on held-out windows: {:.2} % ({sensor})", rate * 100.0);
+        let rate = rate * 100.0;
+        say!("highest false-alarm rate on held-out windows: {rate:.2} %, of sensor {sensor}");
     }
 }

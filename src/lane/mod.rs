@@ -251,7 +251,16 @@ impl Lane {
 
     fn push(&mut self, input: usize) -> Result<()> {
         // All inputs of a lane of files are one ordered stream: they share a watermark.
-        let pushed = self.windows.push(0, &self.readings, &self.sensors)?;
+        let pushed = self.windows.push(0, &self.readings, &self.sensors).with_context(|| {
+            let (partition, offsets) = (&self.inputs[input].partition, &self.readings.offset);
+            let (first, last) = (offsets.first(), offsets.last());
+            format!(
+                "windows fail on the readings of {partition} from offset {} to {}: where a value \
+                 cannot be computed, guard the query with TRY_CAST or NULLIF",
+                first.unwrap_or(&0),
+                last.unwrap_or(&0)
+            )
+        })?;
         let late = pushed.late.len() as u64;
         self.epoch.pushed(&pushed);
         self.metrics.late.inc_by(late);

@@ -19,6 +19,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaMessage, RDKafkaQueue, RDKafkaResp
 use rdkafka_sys as sys;
 
 use super::context::Membership;
+use super::handed::Handed;
 use crate::message::Message;
 
 type Client = BaseConsumer<Membership>;
@@ -102,9 +103,14 @@ impl Inbox {
         self.strays.len()
     }
 
-    /// Destroys what was taken before and takes up to `max` messages, waiting for them at most `timeout`.
-    /// Returns the entries that are no messages.
-    pub(crate) fn fetch(&mut self, max: usize, timeout: Duration) -> Vec<Notice> {
+    /// Destroys what was taken before and takes up to `max` messages, waiting for them at most `timeout`;
+    /// keeps those whose partition and offset `handed` admits. Returns the entries that are no messages.
+    pub(crate) fn fetch(
+        &mut self,
+        max: usize,
+        timeout: Duration,
+        handed: &mut Handed,
+    ) -> Vec<Notice> {
         self.clear();
         self.messages.reserve(max);
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
@@ -114,7 +120,7 @@ impl Inbox {
         let taken = usize::try_from(taken).unwrap_or(0);
         // SAFETY: the first `taken` pointers were just written; `taken <= max`.
         unsafe { self.messages.set_len(taken) };
-        self.take_notices()
+        self.sort_out(handed)
     }
 
     /// What the last [`Inbox::fetch`] took; `None` when that is nothing.
@@ -123,16 +129,22 @@ impl Inbox {
         (!empty).then_some(MessageBatch { inbox: self })
     }
 
-    fn take_notices(&mut self) -> Vec<Notice> {
+    fn sort_out(&mut self, handed: &mut Handed) -> Vec<Notice> {
         let mut notices = Vec::new();
-        self.messages.retain(|&message| match notice(message) {
-            None => true,
-            Some(notice) => {
-                notices.push(notice);
+        self.messages.retain(|&message| {
+            let keep = match notice(message) {
+                // SAFETY: a message in the list is alive.
+                None => unsafe { handed.admit((*message).partition, (*message).offset) },
+                Some(notice) => {
+                    notices.push(notice);
+                    false
+                }
+            };
+            if !keep {
                 // SAFETY: ours, not destroyed before, and not kept.
                 unsafe { sys::rd_kafka_message_destroy(message) };
-                false
             }
+            keep
         });
         notices
     }

@@ -1,4 +1,4 @@
-//! The group's client, and how it ends.
+//! The group's client: how it is set back, and how it ends.
 //!
 //! *Why an end of its own*: a close asks for a rebalance, and the answer is a request to the group's
 //! thread in librdkafka (2.12). When an assignment is on its way at that moment, one answer serves two
@@ -11,12 +11,17 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::error::{KafkaError as NativeError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::context::{Membership, Rebalance, let_go};
 
 /// How long a close may take before its thread is left to itself.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
+/// How long a seek may take; librdkafka answers at once unless its own thread is stuck.
+const SEEK_MAX: Duration = Duration::from_secs(5);
+/// How often a seek is tried.
+const SEEK_TRIES: u32 = 2;
 /// Events served before the close.
 const EVENTS_MAX: usize = 256;
 
@@ -66,6 +71,48 @@ impl Drop for Client {
             tracing::warn!(topic = self.topic, "the kafka client did not close; it is left behind");
         }
     }
+}
+
+/// Sets partitions back to these offsets; what librdkafka has queued of them is thrown away. It has done
+/// so when this returns. It may be asked again after an error.
+pub(crate) fn set_back(
+    native: &BaseConsumer<Membership>,
+    topic: &str,
+    next: &[(i32, i64)],
+) -> KafkaResult<()> {
+    let mut waiting = next.to_vec();
+    let mut tries = SEEK_TRIES;
+    while !waiting.is_empty() {
+        tries -= 1;
+        let answer = native.seek_partitions(offset_list(topic, &waiting)?, SEEK_MAX);
+        let failed: Vec<_> = match &answer {
+            Ok(list) => list.elements().iter().filter_map(trouble).collect(),
+            Err(_) => Vec::new(),
+        };
+        match (answer, failed.first()) {
+            (Ok(_), None) => waiting.clear(),
+            (Err(error), _) if tries == 0 => return Err(error),
+            (Ok(_), Some((partition, error))) if tries == 0 => {
+                return Err(NativeError::Seek(format!("partition {partition}: {error}")));
+            }
+            (Ok(_), _) => waiting.retain(|(p, _)| failed.iter().any(|(f, _)| f == p)),
+            (Err(_), _) => {}
+        }
+    }
+    Ok(())
+}
+
+fn trouble(element: &TopicPartitionListElem<'_>) -> Option<(i32, NativeError)> {
+    element.error().err().map(|error| (element.partition(), error))
+}
+
+/// Partitions of one topic with their next offsets.
+pub(crate) fn offset_list(topic: &str, next: &[(i32, i64)]) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(next.len());
+    for &(partition, offset) in next {
+        list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+    }
+    Ok(list)
 }
 
 /// Partitions of one topic without offsets.

@@ -2,9 +2,10 @@
 //!
 //! *Why rebalances are served between polls*: see [`super::context`]. *Why this order at an assignment*
 //! (unassign, forward, assign): librdkafka's assign over an assignment takes the forwarding back, and
-//! the partitions' messages stall without a word.
+//! the partitions' messages stall without a word. *Why what stays is set back at a rebalance*: see
+//! [`super::handed`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,13 +13,14 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError as NativeError, KafkaResult};
 use rdkafka::message::Message as _;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::batch::{Forward, Inbox, MessageBatch, Notice, Stray, c_name};
-use super::client::{Client, bare_list};
+use super::client::{Client, bare_list, offset_list, set_back};
 use super::context::{Membership, Rebalance, let_go};
 use super::error::{KafkaError, is_refusal, is_unknown_topic};
+use super::handed::Handed;
 use super::observer::{Observer, Origins};
 use super::settings::KafkaSettings;
 
@@ -80,6 +82,10 @@ pub struct Consumer {
     topic: CString,
     /// The assignment: each partition's way into the inbox.
     forwards: BTreeMap<i32, Forward>,
+    /// How far each partition of it was handed out.
+    handed: Handed,
+    /// Whether the group has given us our share, which may be nothing.
+    assigned: bool,
     inbox: Inbox,
     /// Trouble found beside messages, which go first.
     failed: Option<KafkaError>,
@@ -107,6 +113,8 @@ impl Consumer {
             settings: settings.clone(),
             topic: c_name(&settings.topic).ok_or_else(join)?,
             forwards: BTreeMap::new(),
+            handed: Handed::default(),
+            assigned: false,
             inbox: Inbox::new(client.clone()).ok_or_else(join)?,
             failed: None,
             fatal: None,
@@ -138,7 +146,7 @@ impl Consumer {
         // A stray's partition must not go before the stray has been handed over.
         if self.inbox.strays() == 0 {
             self.serve_rebalances(owner)?;
-            for notice in self.inbox.fetch(max, timeout) {
+            for notice in self.inbox.fetch(max, timeout, &mut self.handed) {
                 self.take_notice(notice);
             }
         }
@@ -150,16 +158,30 @@ impl Consumer {
         self.forwards.keys().copied()
     }
 
+    /// Whether the group has given us our share, which is nothing when there are more members than
+    /// partitions. Not any more when all of it went, until the next answer of the group.
+    pub fn is_assigned(&self) -> bool {
+        self.assigned
+    }
+
     /// The next offset of each partition that has delivered something: everything readable below it was
     /// in the batches so far. It may lie above the last message's offset plus one, behind the marks of
     /// transactions, so it is this that meets an end offset. For an idle moment, not for each batch.
     pub fn positions(&self) -> BTreeMap<i32, i64> {
-        let Ok(list) = self.client.position() else { return BTreeMap::new() };
+        let mut next: BTreeMap<i32, i64> = self.handed.moved().collect();
+        // librdkafka's own is missing right after a rebalance, and may know of marks besides.
+        let Ok(list) = self.client.position() else { return next };
         let offset = |element: &TopicPartitionListElem<'_>| match element.offset() {
             Offset::Offset(offset) => Some((element.partition(), offset)),
             _ => None,
         };
-        list.elements().iter().filter_map(offset).collect()
+        for (partition, offset) in list.elements().iter().filter_map(offset) {
+            if self.handed.holds(partition) {
+                let next = next.entry(partition).or_insert(offset);
+                *next = offset.max(*next);
+            }
+        }
+        next
     }
 
     /// Errors since the last call, by librdkafka's name of the code.
@@ -173,8 +195,8 @@ impl Consumer {
         if next.is_empty() {
             return;
         }
-        let result =
-            self.list(next).and_then(|offsets| self.client.commit(&offsets, CommitMode::Async));
+        let result = offset_list(&self.settings.topic, next)
+            .and_then(|offsets| self.client.commit(&offsets, CommitMode::Async));
         if let Err(error) = result {
             self.client.context().watch.count_as(&code_name(&error));
         }
@@ -192,10 +214,12 @@ impl Consumer {
     /// Reads paused partitions on from where they stopped.
     ///
     /// # Errors
-    /// [`KafkaError::Transient`].
+    /// [`KafkaError::Transient`]; [`KafkaError::Fatal`] when it is not sure where they go on.
     pub fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError> {
         let list = bare_list(&self.settings.topic, partitions);
-        self.client.resume(&list).map_err(|e| KafkaError::transient("resume partitions", e))
+        self.client.resume(&list).map_err(|e| KafkaError::transient("resume partitions", e))?;
+        let moved = self.handed.moved().filter(|(p, _)| partitions.contains(p));
+        self.set_back(&moved.collect::<Vec<_>>())
     }
 
     /// Lets the owner release all partitions, then ends the membership. Dropping a consumer ends it too,
@@ -241,11 +265,13 @@ impl Consumer {
                         self.client.context().put_back(Rebalance::Assign(partitions));
                         return Err(error);
                     }
+                    self.set_all_back()?;
                 }
                 Rebalance::Revoke { partitions, lost } => {
                     let how = if lost { Revoked::Lost } else { Revoked::Orderly };
                     let released = self.release(owner, &partitions, how);
                     self.acknowledge(&partitions)?;
+                    self.set_all_back()?;
                     released?;
                 }
             }
@@ -262,18 +288,22 @@ impl Consumer {
         assert!(offsets.iter().all(|offset| *offset >= 0), "offsets are not negative: {offsets:?}");
         let next: Vec<_> = given.iter().copied().zip(offsets).collect();
         tracing::info!(topic = self.settings.topic, ?next, "partitions assigned");
-        self.assign(&next).map_err(|e| KafkaError::transient("assign partitions", e))
+        self.assign(&next).map_err(|e| KafkaError::transient("assign partitions", e))?;
+        self.assigned = true;
+        Ok(())
     }
 
     fn assign(&mut self, next: &[(i32, i64)]) -> KafkaResult<()> {
-        let list = self.list(next)?;
+        let list = offset_list(&self.settings.topic, next)?;
         let cooperative =
             matches!(self.client.rebalance_protocol(), RebalanceProtocol::Cooperative);
         if !cooperative && !self.forwards.is_empty() {
             self.client.unassign()?;
             self.forwards.clear();
+            self.handed.clear();
         }
-        for &(partition, _) in next {
+        for &(partition, offset) in next {
+            self.handed.begin(partition, offset);
             let forward = self.inbox.forward(&self.topic, partition);
             let failed = NativeError::Subscription(format!("partition {partition} has no queue"));
             self.forwards.insert(partition, forward.ok_or(failed)?);
@@ -298,9 +328,30 @@ impl Consumer {
     fn acknowledge(&mut self, gone: &[i32]) -> Result<(), KafkaError> {
         let_go(&self.client, &bare_list(&self.settings.topic, gone))
             .map_err(|e| KafkaError::transient("give partitions up", e))?;
-        let gone: BTreeSet<i32> = gone.iter().copied().collect();
         self.forwards.retain(|partition, _| !gone.contains(partition));
+        self.handed.end(gone);
+        self.assigned &= !self.forwards.is_empty();
         Ok(())
+    }
+
+    /// After each answer to a rebalance, before the next fetch. An eager protocol leaves nothing that is
+    /// kept, so there is nothing to do then.
+    fn set_all_back(&mut self) -> Result<(), KafkaError> {
+        let moved: Vec<_> = self.handed.moved().collect();
+        self.set_back(&moved).inspect_err(|error| {
+            if let KafkaError::Fatal { code, reason } = error {
+                self.fatal = Some((code.clone(), reason.clone()));
+            }
+        })
+    }
+
+    /// librdkafka goes on where we are. Without an answer it may go on elsewhere: better an end.
+    fn set_back(&self, next: &[(i32, i64)]) -> Result<(), KafkaError> {
+        let topic = &self.settings.topic;
+        set_back(&self.client, topic, next).map_err(|error| KafkaError::Fatal {
+            code: code_name(&error),
+            reason: format!("the position of kept partitions of {topic} is not sure: {error}"),
+        })
     }
 
     /// Serves what waits in the main queue. A poll serves one event, and `None` may mean that it did.
@@ -327,7 +378,9 @@ impl Consumer {
             None => return false,
             Some(Ok(stray)) => {
                 self.client.context().watch.count_as("MessageOnMainQueue");
-                self.inbox.keep(stray);
+                if self.handed.admit(stray.partition, stray.offset) {
+                    self.inbox.keep(stray);
+                }
             }
             Some(Err(error)) => self.take_error(&error),
         }
@@ -379,14 +432,6 @@ impl Consumer {
             return Err(KafkaError::Fatal { code, reason });
         }
         self.failed.take().map_or(Ok(()), Err)
-    }
-
-    fn list(&self, next: &[(i32, i64)]) -> KafkaResult<TopicPartitionList> {
-        let mut list = TopicPartitionList::with_capacity(next.len());
-        for &(partition, offset) in next {
-            list.add_partition_offset(&self.settings.topic, partition, Offset::Offset(offset))?;
-        }
-        Ok(list)
     }
 }
 

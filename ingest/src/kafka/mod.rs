@@ -7,8 +7,8 @@
 //! **Guarantees**
 //! - A partition is read from the offset that its owner names at assignment, never from the broker's
 //!   committed offsets. Nothing below that offset is delivered; offsets may have gaps.
-//! - Messages of a partition come in the order of their offsets; a batch is gone before its partition is
-//!   given away.
+//! - Messages of a partition come in the order of their offsets, none twice as long as the partition is
+//!   held, rebalances or not; a batch is gone before its partition is given away.
 //! - Every queue here has a limit, every wait an end. Broker trouble is counted, not only logged.
 //!
 //! **Not here**: what is done with a message, and where positions are kept.
@@ -19,6 +19,7 @@ pub mod consumer;
 mod context;
 pub mod ends;
 mod error;
+mod handed;
 pub mod instance;
 pub mod mock;
 mod observer;

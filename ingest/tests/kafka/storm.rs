@@ -80,7 +80,10 @@ impl Lanes {
         let Some(batch) = consumer.poll(self, self.batch, TICK).expect("polled") else { return };
         for (partition, message) in batch.iter() {
             let next = self.next.get_mut(&partition).expect("a partition of ours");
-            assert_eq!(message.offset, *next, "what came of partition {partition} and what is next");
+            assert_eq!(
+                message.offset, *next,
+                "what came of partition {partition} and what is next"
+            );
             *next += 1;
             self.open.push((partition, message.offset));
         }

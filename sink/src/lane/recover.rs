@@ -46,7 +46,7 @@ impl Past<'_> {
             };
             match self.named(&file)? {
                 Some(path) => {
-                    tracing::warn!(file = path, "publishing a file that a crash left staged");
+                    tracing::info!(file = path, "publishing a file that a crash left staged");
                     self.store.publish(&entry.path, &path)?;
                 }
                 None => self.remove(&entry.path)?,
@@ -131,7 +131,7 @@ impl Past<'_> {
     }
 
     fn remove(&self, path: &str) -> Result<(), LakeError> {
-        tracing::warn!(file = path, "removing a file that no record names");
+        tracing::info!(file = path, "removing a file that no record names");
         Ok(self.store.delete(path)?)
     }
 }
