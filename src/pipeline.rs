@@ -12,7 +12,9 @@ use tidegauge_flow::{NoFailpoint, Store};
 use tidegauge_ingest::Reason;
 use tidegauge_score::{Models, Registry, Scorer, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
-use tidegauge_sink::{Identity, Lake, Lane as Ledger, LaneMode, LocalStore, Table, Writer};
+use tidegauge_sink::{
+    Counters, Identity, Lake, Lane as Ledger, LaneMode, LocalStore, Table, Writer,
+};
 
 use crate::clock;
 use crate::config::Config;
@@ -37,6 +39,18 @@ pub struct Pipeline {
     /// The models that were last put in force: a lane that opens later gets these when the newest ones
     /// cannot be used.
     good: Mutex<Option<Models>>,
+    totals: Mutex<Totals>,
+}
+
+/// What this process has committed, all lanes together.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Totals {
+    pub messages: u64,
+    pub rejected: u64,
+    pub late: u64,
+    pub rows: u64,
+    pub anomalies: u64,
+    pub commits: u64,
 }
 
 impl Pipeline {
@@ -59,6 +73,7 @@ impl Pipeline {
             registry,
             lake,
             good: Mutex::default(),
+            totals: Mutex::default(),
         };
         // Models that don't fit are a mistake to be told now, not when the first lane is taken.
         pipeline.scorer()?;
@@ -75,6 +90,21 @@ impl Pipeline {
         if let Some(observer) = &self.observer {
             observer(predictions);
         }
+    }
+
+    /// Adds a committed epoch to the totals.
+    pub fn add(&self, counters: &Counters, anomalies: u64) {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.messages += counters.messages;
+        totals.rejected += counters.rejected;
+        totals.late += counters.late;
+        totals.rows += counters.rows;
+        totals.anomalies += anomalies;
+        totals.commits += 1;
+    }
+
+    pub fn totals(&self) -> Totals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a lane in the ledger under a new writer's name.

@@ -11,7 +11,7 @@ use tidegauge_serve::{Health, Server};
 use crate::config::{self, Config, SourceKind};
 use crate::control::{Control, OpenWindows};
 use crate::files;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Totals};
 use crate::signals::Signals;
 use crate::worker::Worker;
 
@@ -64,15 +64,10 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
 
 /// What this run has done, in one line.
 fn summary(pipeline: &Pipeline) -> String {
-    let sum = |metric| pipeline.metrics.sum(metric);
+    let Totals { messages, rejected, late, rows, anomalies, commits } = pipeline.totals();
     format!(
-        "read {} messages ({} rejected, {} late), wrote {} predictions ({} anomalies) in {} commits",
-        sum("tidegauge_ingest_messages_total"),
-        sum("tidegauge_ingest_rejects_total"),
-        sum("tidegauge_aggregate_late_total"),
-        sum("tidegauge_score_rows_total"),
-        sum("tidegauge_score_anomalies_total"),
-        sum("tidegauge_sink_commits_total"),
+        "read {messages} messages ({rejected} rejected, {late} late), wrote {rows} predictions \
+         ({anomalies} anomalies) in {commits} commits"
     )
 }
 

@@ -107,7 +107,8 @@ impl Metrics {
     pub fn sum(&self, name: &str) -> f64 {
         let families = self.registry.gather();
         let series = families.iter().filter(|f| f.name() == name).flat_map(|f| f.get_metric());
-        series.map(|m| m.get_counter().get_value() + m.get_gauge().get_value()).sum()
+        // From 0, because the sum of nothing is -0 for floats.
+        series.fold(0.0, |sum, m| sum + m.get_counter().get_value() + m.get_gauge().get_value())
     }
 
     /// All series in Prometheus' text format, version 0.0.4.

@@ -48,17 +48,12 @@ fn summary(output: &str, pipeline: &Pipeline) -> Result<()> {
                AS anomalies FROM predictions GROUP BY status ORDER BY status";
     let rows = super::query::select(output, &pipeline.registry, sql)?;
     say!("{}", datafusion::arrow::util::pretty::pretty_format_batches(&rows)?);
-    for (what, metric) in [
-        ("records cannot be read: see the table rejects", "tidegauge_ingest_rejects_total"),
-        (
-            "readings are late: their windows were closed by an earlier run",
-            "tidegauge_aggregate_late_total",
-        ),
-    ] {
-        match pipeline.metrics.sum(metric) {
-            0.0 => {}
-            count => say!("{count} {what}"),
-        }
+    let totals = pipeline.totals();
+    if totals.rejected > 0 {
+        say!("{} records cannot be read: see the table rejects", totals.rejected);
+    }
+    if totals.late > 0 {
+        say!("{} readings are late: an earlier run closed their windows", totals.late);
     }
     say!("tidegauge query --lake {output} \"SELECT * FROM predictions WHERE is_anomaly LIMIT 10\"");
     Ok(())

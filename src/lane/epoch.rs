@@ -25,6 +25,7 @@ pub(super) struct Epoch {
     pub rejects: Rejects,
     idle_moves: Vec<IdleMove>,
     pub closed_by: Option<ClosedBy>,
+    pub anomalies: u64,
 }
 
 /// What the lane adds to the epoch at the cut.
@@ -72,7 +73,8 @@ impl Epoch {
         self.counters.aggregated += pushed.aggregated;
     }
 
-    pub fn scored(&mut self, batch: RecordBatch, rows: &WindowRows) {
+    pub fn scored(&mut self, batch: RecordBatch, rows: &WindowRows, anomalies: u64) {
+        self.anomalies += anomalies;
         self.counters.rows += rows.len() as u64;
         self.counters.n_readings += rows.n_readings.iter().sum::<u64>();
         self.predictions.push(batch);

@@ -206,6 +206,7 @@ impl Lane {
         let spans = spans.collect();
         let checkpoint = self.windows.checkpoint(&self.sensors)?;
         let epoch = std::mem::take(&mut self.epoch);
+        let anomalies = epoch.anomalies;
         let cut = epoch.cut(epoch::State {
             spans,
             checkpoint,
@@ -221,6 +222,7 @@ impl Lane {
             self.metrics.files.at(file.table as usize).inc();
             self.metrics.file_rows.at(file.table as usize).inc_by(file.rows);
         }
+        self.pipeline.add(&self.ledger.newest().counters, anomalies);
         self.reload_models();
         Ok(Some(committed))
     }
@@ -287,7 +289,7 @@ impl Lane {
         }
         self.metrics.anomalies.inc_by(tally.anomalies - before.anomalies);
         self.pipeline.observe(&batch);
-        self.epoch.scored(batch, &rows);
+        self.epoch.scored(batch, &rows, tally.anomalies - before.anomalies);
         Ok(())
     }
 

@@ -14,15 +14,15 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtoc
 use rdkafka::error::{KafkaError as NativeError, KafkaResult};
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
-use rdkafka::types::RDKafkaErrorCode;
 
-use super::batch::{Forward, Inbox, MessageBatch, Notice, Stray, c_name};
+use super::batch::{Forward, Inbox, MessageBatch, Stray, c_name};
 use super::client::{Client, bare_list, offset_list, set_back};
 use super::context::{Membership, Rebalance, let_go};
-use super::error::{KafkaError, is_refusal, is_unknown_topic};
+use super::error::KafkaError;
 use super::handed::Handed;
 use super::observer::{Observer, Origins};
 use super::settings::KafkaSettings;
+use super::trouble::{Trouble, code_name};
 
 /// Events of the main queue served per poll; the rest waits for the next one.
 const EVENTS_MAX: usize = 256;
@@ -87,10 +87,8 @@ pub struct Consumer {
     /// Whether the group has given us our share, which may be nothing.
     assigned: bool,
     inbox: Inbox,
-    /// Trouble found beside messages, which go first.
-    failed: Option<KafkaError>,
-    /// Set for good: the client won't read again.
-    fatal: Option<(String, String)>,
+    /// Found beside messages, which go first.
+    trouble: Trouble,
     /// Last: it is closed when nobody holds a queue of it any more.
     client: Client,
 }
@@ -106,7 +104,7 @@ impl Consumer {
         Observer::connect(settings)?;
         let config = settings.member(thread)?;
         let client: BaseConsumer<Membership> =
-            config.create_with_context(Membership::default()).map_err(KafkaError::creation)?;
+            config.create_with_context(Membership::new()).map_err(KafkaError::creation)?;
         let client = Arc::new(client);
         let join = || KafkaError::transient("join the group", "librdkafka gave no queue");
         let consumer = Self {
@@ -116,8 +114,7 @@ impl Consumer {
             handed: Handed::default(),
             assigned: false,
             inbox: Inbox::new(client.clone()).ok_or_else(join)?,
-            failed: None,
-            fatal: None,
+            trouble: Trouble::default(),
             client: Client::new(client, &settings.topic),
         };
         let topics = [settings.topic.as_str()];
@@ -138,19 +135,24 @@ impl Consumer {
         max: usize,
         timeout: Duration,
     ) -> Result<Option<MessageBatch<'_>>, KafkaError> {
-        self.fail()?;
+        self.trouble.check()?;
         self.inbox.clear();
         self.serve_rebalances(owner)?;
         self.drain_events();
-        self.fail()?;
+        self.trouble.check()?;
         // A stray's partition must not go before the stray has been handed over.
         if self.inbox.strays() == 0 {
             self.serve_rebalances(owner)?;
             for notice in self.inbox.fetch(max, timeout, &mut self.handed) {
-                self.take_notice(notice);
+                self.client.context().watch.count(notice.code);
+                self.trouble.take_notice(notice, &self.settings);
             }
         }
-        Ok(self.inbox.batch())
+        let batch = self.inbox.batch();
+        if batch.is_some() {
+            self.client.context().watch.answered();
+        }
+        Ok(batch)
     }
 
     /// The partitions that we read now.
@@ -340,7 +342,7 @@ impl Consumer {
         let moved: Vec<_> = self.handed.moved().collect();
         self.set_back(&moved).inspect_err(|error| {
             if let KafkaError::Fatal { code, reason } = error {
-                self.fatal = Some((code.clone(), reason.clone()));
+                self.trouble.end(code.clone(), reason.clone());
             }
         })
     }
@@ -393,48 +395,8 @@ impl Consumer {
         let fatal = self.client.client().fatal_error();
         if is_fatal || fatal.is_some() {
             let (code, reason) = fatal.unwrap_or_else(|| (code, error.to_string()));
-            self.fatal = Some((format!("{code:?}"), reason));
-            return;
+            return self.trouble.end(format!("{code:?}"), reason);
         }
-        // The context has counted it; what is no passing trouble ends the poll besides. A password
-        // that stops to be accepted is retried by librdkafka: brokers say so at restarts, too.
-        if is_unknown_topic(code) {
-            let KafkaSettings { topic, brokers, .. } = self.settings.clone();
-            self.failed = Some(KafkaError::UnknownTopic { topic, brokers });
-        } else if is_refusal(code) && code != RDKafkaErrorCode::Authentication {
-            let (brokers, reason) = (self.settings.brokers.clone(), code.to_string());
-            self.failed = Some(KafkaError::Authentication { brokers, reason });
-        }
+        self.trouble.take_error(code, &self.settings);
     }
-
-    /// An entry of a batch that is no message. Whatever it is, librdkafka now stands behind it and may
-    /// skip a message later, so reading on is not safe.
-    fn take_notice(&mut self, notice: Notice) {
-        let Notice { partition, offset, code, reason } = notice;
-        self.client.context().watch.count(code);
-        let topic = self.settings.topic.clone();
-        let brokers = self.settings.brokers.clone();
-        self.failed = Some(match code {
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                KafkaError::OutOfRange { topic, partition, offset, reason }
-            }
-            code if is_unknown_topic(code) => KafkaError::UnknownTopic { topic, brokers },
-            code if is_refusal(code) => KafkaError::Authentication { brokers, reason },
-            code => {
-                let reason = format!("{topic}[{partition}] at offset {offset}: {reason}");
-                KafkaError::Fatal { code: format!("{code:?}"), reason }
-            }
-        });
-    }
-
-    fn fail(&mut self) -> Result<(), KafkaError> {
-        if let Some((code, reason)) = self.fatal.clone() {
-            return Err(KafkaError::Fatal { code, reason });
-        }
-        self.failed.take().map_or(Ok(()), Err)
-    }
-}
-
-fn code_name(error: &NativeError) -> String {
-    error.rdkafka_error_code().map_or_else(|| "Unknown".into(), |code| format!("{code:?}"))
 }

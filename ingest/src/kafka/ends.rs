@@ -3,7 +3,7 @@
 //! **Guarantees**: an end is what a broker said at some time after `fetched_at`; without an answer nothing
 //! is published, and what was published before keeps its old time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -43,7 +43,9 @@ pub struct EndOffsets {
 
 #[derive(Default)]
 struct Shared {
-    asked: BTreeSet<i32>,
+    /// How many holders ask for each: within a process a partition's next holder may begin to watch
+    /// before the last one forgets.
+    asked: BTreeMap<i32, usize>,
     ends: BTreeMap<i32, End>,
     partitions: usize,
     errors: BTreeMap<String, u64>,
@@ -68,18 +70,27 @@ impl EndOffsets {
         Ok(Self { shared, wake: Some(wake), thread: Some(thread) })
     }
 
-    /// Adds partitions to those that are asked for.
+    /// Adds partitions to those that are asked for, until each call has had its [`EndOffsets::forget`].
     pub fn watch(&self, partitions: &[i32]) {
-        lock(&self.shared).asked.extend(partitions);
+        let mut shared = lock(&self.shared);
+        for &partition in partitions {
+            *shared.asked.entry(partition).or_default() += 1;
+        }
+        drop(shared);
         self.request_fresh();
     }
 
-    /// Takes partitions away; what is known of them is forgotten.
+    /// Takes one [`EndOffsets::watch`] of each partition back. With the last one, what is known of the
+    /// partition is forgotten. One that nobody watches is left as it is.
     pub fn forget(&self, partitions: &[i32]) {
         let mut shared = lock(&self.shared);
-        for partition in partitions {
-            shared.asked.remove(partition);
-            shared.ends.remove(partition);
+        for &partition in partitions {
+            let Some(holders) = shared.asked.get_mut(&partition) else { continue };
+            *holders -= 1;
+            if *holders == 0 {
+                shared.asked.remove(&partition);
+                shared.ends.remove(&partition);
+            }
         }
     }
 
@@ -139,7 +150,7 @@ impl Round {
     }
 
     fn ask(&mut self) {
-        let asked: Vec<i32> = lock(&self.shared).asked.iter().copied().collect();
+        let asked: Vec<i32> = lock(&self.shared).asked.keys().copied().collect();
         let fetched_at = Instant::now();
         let bounds = self.observer.bounds(&asked, ANSWER_MAX);
         if self.counted.elapsed() > RECOUNT {
@@ -158,7 +169,7 @@ impl Round {
         };
         self.sequence += 1;
         for (partition, (low, end)) in bounds {
-            if shared.asked.contains(&partition) {
+            if shared.asked.contains_key(&partition) {
                 let end = End { low, end, fetched_at, sequence: self.sequence };
                 shared.ends.insert(partition, end);
             }

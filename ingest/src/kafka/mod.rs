@@ -26,6 +26,8 @@ mod observer;
 pub mod producer;
 pub mod settings;
 mod topic;
+mod trouble;
+mod watch;
 
 pub use batch::{MessageBatch, Run};
 pub use consumer::{Consumer, LaneOwner, Leave, OwnerError, Release, Revoked};

@@ -10,9 +10,9 @@ use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::context::Watch;
 use super::error::{KafkaError, is_refusal, is_unknown_topic};
 use super::settings::{KafkaSettings, Start};
+use super::watch::Watch;
 
 /// How long a new topic may be unknown to a broker before we believe that it is not there.
 const UNKNOWN_MAX: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ impl Observer {
     pub fn connect(settings: &KafkaSettings) -> Result<Self, KafkaError> {
         let client: BaseConsumer<Watch> = settings
             .observer()?
-            .create_with_context(Watch::default())
+            .create_with_context(Watch::of("observer"))
             .map_err(KafkaError::creation)?;
         let mut observer = Self {
             client,
@@ -146,13 +146,20 @@ impl Observer {
             }
             _ => None,
         });
-        Ok(offsets.collect())
+        let offsets: BTreeMap<i32, i64> = offsets.collect();
+        if !offsets.is_empty() {
+            self.client.context().answered();
+        }
+        Ok(offsets)
     }
 
     /// The number of partitions, or why there is none.
     fn look(&self) -> Result<usize, RDKafkaErrorCode> {
         let metadata = self.client.fetch_metadata(Some(&self.topic), ANSWER_MAX);
         self.serve();
+        if metadata.is_ok() {
+            self.client.context().answered();
+        }
         partitions_in(metadata, &self.topic)
     }
 

@@ -14,9 +14,9 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::context::Watch;
 use super::error::KafkaError;
 use super::settings::{check_extra, client};
+use super::watch::Watch;
 
 /// How long librdkafka tries to deliver a message, and how long a send waits for room.
 const DELIVERY_MAX: Duration = Duration::from_secs(60);
@@ -123,7 +123,7 @@ impl Producer {
             }
         }
         let client =
-            config.create_with_context(Receipts::default()).map_err(KafkaError::creation)?;
+            config.create_with_context(Receipts::new()).map_err(KafkaError::creation)?;
         Ok(Self { client, topic: settings.topic.clone() })
     }
 
@@ -188,7 +188,6 @@ impl Producer {
     }
 }
 
-#[derive(Default)]
 struct Receipts {
     watch: Watch,
     tally: Mutex<Tally>,
@@ -200,6 +199,12 @@ struct Tally {
     lost: u64,
     /// Why the first of the lost was lost.
     first: Option<String>,
+}
+
+impl Receipts {
+    fn new() -> Self {
+        Self { watch: Watch::of("producer"), tally: Mutex::default() }
+    }
 }
 
 impl ClientContext for Receipts {
@@ -218,7 +223,10 @@ impl ProducerContext for Receipts {
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         let mut tally = lock(&self.tally);
         match result {
-            Ok(_) => tally.delivered += 1,
+            Ok(_) => {
+                tally.delivered += 1;
+                self.watch.answered();
+            }
             Err((error, _)) => {
                 tally.lost += 1;
                 tally.first.get_or_insert_with(|| error.to_string());

@@ -11,9 +11,9 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::context::Watch;
 use super::error::{KafkaError, is_refusal};
 use super::settings::client;
+use super::watch::Watch;
 
 /// How long the brokers may take.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ pub fn create_topic(
     extra: &BTreeMap<String, String>,
 ) -> Result<Creation, KafkaError> {
     let admin: AdminClient<Watch> = client(brokers, extra)
-        .create_with_context(Watch::default())
+        .create_with_context(Watch::of("administration"))
         .map_err(KafkaError::creation)?;
     let new = NewTopic::new(topic, i32::from(partitions), TopicReplication::Fixed(-1));
     let options =
