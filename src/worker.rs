@@ -211,6 +211,7 @@ impl Lanes {
         // A lane that is new begins here for good: `latest` must not mean another place after a crash.
         lane.commit(clock::now_us())?;
         self.held.insert(number, lane);
+        self.ends.watch(&[number]);
         Ok(start)
     }
 }
@@ -222,7 +223,6 @@ impl LaneOwner for Lanes {
         origins: &Origins<'_>,
     ) -> Result<Vec<i64>, OwnerError> {
         self.rebalanced = Instant::now();
-        self.ends.watch(partitions);
         let open = |&number: &i32| match self.held.get(&number) {
             Some(lane) => Ok(lane.next(0)),
             None => self.open(number, origins),
@@ -232,10 +232,10 @@ impl LaneOwner for Lanes {
 
     fn revoked(&mut self, partitions: &[i32], how: Revoked) -> Result<Vec<(i32, i64)>, OwnerError> {
         self.rebalanced = Instant::now();
-        self.ends.forget(partitions);
         let mut told = Vec::new();
         for number in partitions {
             let Some(mut lane) = self.held.remove(number) else { continue };
+            self.ends.forget(&[*number]);
             if how == Revoked::Orderly {
                 lane.commit(clock::now_us())?;
                 told.push((*number, lane.next(0)));

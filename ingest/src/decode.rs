@@ -81,7 +81,8 @@ impl Decoder {
 
     /// Appends the message's reading to `out`, its sensor interned.
     ///
-    /// `arrival_fallback_ns` is the arrival of a message that has no timestamp.
+    /// `now_ns` is the arrival of a message without a timestamp, and of one that is stamped later. A
+    /// timestamp of 0 or below is none.
     ///
     /// # Errors
     /// The reject, when the message can't be read; then `out` and `sensors` are as before.
@@ -91,12 +92,12 @@ impl Decoder {
     pub fn decode(
         &mut self,
         message: &Message<'_>,
-        arrival_fallback_ns: i64,
+        now_ns: i64,
         sensors: &mut Sensors,
         out: &mut Readings,
     ) -> Result<(), Reject> {
         assert_eq!(out.values.len(), self.mapping.values.len(), "readings of another schema");
-        self.read(message, arrival_fallback_ns, |decoded| {
+        self.read(message, now_ns, |decoded| {
             let full = || Reject::new(Reason::TooManySensors);
             out.sensor.push(sensors.intern(decoded.key).ok_or_else(full)?);
             out.time_ns.push(decoded.time_ns);
@@ -115,7 +116,7 @@ impl Decoder {
     pub fn read<T>(
         &mut self,
         message: &Message<'_>,
-        arrival_fallback_ns: i64,
+        now_ns: i64,
         take: impl FnOnce(Decoded<'_>) -> Result<T, Reject>,
     ) -> Result<T, Reject> {
         let text = self.scan(message)?;
@@ -141,7 +142,7 @@ impl Decoder {
                 .map_err(|reason| roles.reject(reason, *slot))?;
             self.values.push(value);
         }
-        let arrival_ns = arrival_ns(message, arrival_fallback_ns);
+        let arrival_ns = arrival_ns(message, now_ns);
         let time_ns = in_range(moment, &self.mapping, arrival_ns)
             .map_err(|reason| roles.reject(reason, roles.time()))?;
         take(Decoded { time_ns, key, values: &self.values })
@@ -183,8 +184,13 @@ fn text(payload: Option<&[u8]>, bytes_max: usize) -> Result<&str, Reason> {
     str::from_utf8(payload).map_err(|_| Reason::NotUtf8)
 }
 
-fn arrival_ns(message: &Message<'_>, fallback_ns: i64) -> i64 {
-    message.timestamp_ms.map_or(fallback_ns, |ms| ms.saturating_mul(1_000_000))
+/// A producer's clock may run ahead, or its timestamp be none: nothing arrives later than now, and no
+/// message that we read arrived in 1970.
+fn arrival_ns(message: &Message<'_>, now_ns: i64) -> i64 {
+    match message.timestamp_ms {
+        Some(ms) if ms > 0 => ms.saturating_mul(1_000_000).min(now_ns),
+        _ => now_ns,
+    }
 }
 
 fn in_range(moment: Moment, mapping: &EventMapping, arrival_ns: i64) -> Result<i64, Reason> {

@@ -117,7 +117,7 @@ impl Lane {
 
     /// Reads messages of one input, each with the offset after it, and scores the windows that close.
     ///
-    /// `arrival_ns` stands in for the arrival of messages that carry no timestamp.
+    /// `now_ns` is the arrival of messages that carry no timestamp, and no message arrives later.
     ///
     /// # Errors
     /// When the query or a model fails on the data, or a limit is reached.
@@ -125,7 +125,7 @@ impl Lane {
         &mut self,
         input: usize,
         messages: impl Iterator<Item = (Message<'m>, i64)>,
-        arrival_ns: i64,
+        now_ns: i64,
     ) -> Result<()> {
         let Input { partition, next, .. } = &mut self.inputs[input];
         self.readings.clear();
@@ -139,7 +139,7 @@ impl Lane {
             count += 1;
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
             let decoded =
-                self.decoder.decode(&message, arrival_ns, &mut self.sensors, &mut self.readings);
+                self.decoder.decode(&message, now_ns, &mut self.sensors, &mut self.readings);
             if let Err(reject) = decoded {
                 self.epoch.rejects.push(partition, &message, &reject);
                 self.metrics.rejects.at(reject.reason as usize).inc();

@@ -265,17 +265,40 @@ fn the_bounds_of_time_belong_to_what_is_accepted() {
 }
 
 #[test]
-fn a_message_with_a_timestamp_arrives_then_and_not_at_the_fallback() {
+fn a_message_arrives_at_its_timestamp_unless_that_is_none_or_later_than_now() {
     let mapping = Arc::new(mapping());
     let mut decoder = Decoder::new(mapping, Format::Json);
     let payload = event(TIME, "2", "\"a\"", "1");
-    let arrivals =
-        [(None, true), (Some(1_767_225_595_000), true), (Some(0), false), (Some(i64::MIN), false)];
+    // The event is of five seconds before now.
+    let (then_ms, year_ms) = (1_767_225_595_000, 365 * 86_400_000);
+    let arrivals = [
+        (None, true),
+        (Some(then_ms), true),
+        (Some(then_ms - year_ms), false),
+        (Some(1), false),
+        (Some(0), true),
+        (Some(-1), true),
+        (Some(i64::MIN), true),
+        (Some(i64::MAX), true),
+    ];
     for (timestamp_ms, readable) in arrivals {
         let message = Message { offset: 0, timestamp_ms, payload: Some(&payload) };
         let result = decoder.read(&message, NOW_NS, |decoded| Ok(decoded.time_ns));
         assert_eq!(result.is_ok(), readable, "{timestamp_ms:?}");
     }
+}
+
+#[test]
+fn a_producer_whose_clock_runs_years_ahead_does_not_vouch_for_its_own_events() {
+    let mut decoder = Decoder::new(Arc::new(mapping()), Format::Json);
+    let payload = event("\"2030-01-01T00:00:00Z\"", "2", "\"a\"", "1");
+    let timestamp_ms = Some(1_893_456_000_000);
+    let message = Message { offset: 0, timestamp_ms, payload: Some(&payload) };
+    let result = decoder.read(&message, NOW_NS, |decoded| Ok(decoded.time_ns));
+    assert_eq!(result.map_err(|r| r.reason), Err(Reason::TooEarly));
+    // In that year it would be read.
+    let in_2030 = 1_893_456_000_000_000_000;
+    assert_eq!(decoder.read(&message, in_2030, |decoded| Ok(decoded.time_ns)), Ok(in_2030));
 }
 
 #[test]

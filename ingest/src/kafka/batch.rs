@@ -1,4 +1,4 @@
-//! Batches of messages: the one place that calls librdkafka's C interface directly.
+//! Batches of messages, and the one place that calls librdkafka's C interface directly.
 //!
 //! *Why*: rdkafka has no batch call for a consumer with a group. The partitions' queues are forwarded to
 //! one queue of the thread, and `rd_kafka_consume_batch_queue` empties it: half the cost per message.
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaMessage, RDKafkaQueue, RDKafkaRespErr};
 use rdkafka_sys as sys;
 
@@ -61,6 +62,17 @@ pub(crate) struct Stray {
     pub(crate) offset: i64,
     pub(crate) timestamp_ms: Option<i64>,
     pub(crate) payload: Option<Vec<u8>>,
+}
+
+impl Stray {
+    pub(crate) fn of(message: &BorrowedMessage<'_>) -> Self {
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis(),
+            payload: message.payload().map(<[u8]>::to_vec),
+        }
+    }
 }
 
 /// An entry of a batch that is no message.
@@ -281,6 +293,21 @@ fn notice(message: *mut RDKafkaMessage) -> Option<Notice> {
     let code =
         RDKafkaRespErr::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from);
     Some(Notice { partition, offset, code, reason })
+}
+
+/// The member's epoch in its group; `None` before it has joined.
+pub(crate) fn member_epoch(client: &Client) -> Option<i32> {
+    // SAFETY: the client is alive; what it returns is ours, and destroyed once unless it is null.
+    let epoch = unsafe {
+        let metadata = sys::rd_kafka_consumer_group_metadata(client.client().native_ptr());
+        if metadata.is_null() {
+            return None;
+        }
+        let epoch = sys::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        sys::rd_kafka_consumer_group_metadata_destroy(metadata);
+        epoch
+    };
+    (epoch > 0).then_some(epoch)
 }
 
 /// Lets the groups of a client's embedded broker form at once, instead of after three seconds.

@@ -11,17 +11,19 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError as NativeError, KafkaResult};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use rdkafka::error::KafkaResult;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::context::{Membership, Rebalance, let_go};
+use super::error::KafkaError;
+use super::trouble::code_name;
 
 /// How long a close may take before its thread is left to itself.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 /// How long a seek may take; librdkafka answers at once unless its own thread is stuck.
 const SEEK_MAX: Duration = Duration::from_secs(5);
 /// How often a seek is tried.
-const SEEK_TRIES: u32 = 2;
+const SEEK_TRIES: usize = 2;
 /// Events served before the close.
 const EVENTS_MAX: usize = 256;
 
@@ -74,36 +76,30 @@ impl Drop for Client {
 }
 
 /// Sets partitions back to these offsets; what librdkafka has queued of them is thrown away. It has done
-/// so when this returns. It may be asked again after an error.
+/// so when this returns.
+///
+/// # Errors
+/// [`KafkaError::Fatal`]: librdkafka may go on elsewhere, so better an end.
 pub(crate) fn set_back(
     native: &BaseConsumer<Membership>,
     topic: &str,
     next: &[(i32, i64)],
-) -> KafkaResult<()> {
-    let mut waiting = next.to_vec();
-    let mut tries = SEEK_TRIES;
-    while !waiting.is_empty() {
-        tries -= 1;
-        let answer = native.seek_partitions(offset_list(topic, &waiting)?, SEEK_MAX);
-        let failed: Vec<_> = match &answer {
-            Ok(list) => list.elements().iter().filter_map(trouble).collect(),
-            Err(_) => Vec::new(),
-        };
-        match (answer, failed.first()) {
-            (Ok(_), None) => waiting.clear(),
-            (Err(error), _) if tries == 0 => return Err(error),
-            (Ok(_), Some((partition, error))) if tries == 0 => {
-                return Err(NativeError::Seek(format!("partition {partition}: {error}")));
-            }
-            (Ok(_), _) => waiting.retain(|(p, _)| failed.iter().any(|(f, _)| f == p)),
-            (Err(_), _) => {}
-        }
+) -> Result<(), KafkaError> {
+    if next.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let seek = |_| seek(native, topic, next).err();
+    // All of them again after an error: to seek twice does no harm.
+    let mut errors = (0..SEEK_TRIES).map_while(seek);
+    errors.nth(SEEK_TRIES - 1).map_or(Ok(()), |error| {
+        let reason = format!("the position of kept partitions of {topic} is not sure: {error}");
+        Err(KafkaError::Fatal { code: code_name(&error), reason })
+    })
 }
 
-fn trouble(element: &TopicPartitionListElem<'_>) -> Option<(i32, NativeError)> {
-    element.error().err().map(|error| (element.partition(), error))
+fn seek(native: &BaseConsumer<Membership>, topic: &str, next: &[(i32, i64)]) -> KafkaResult<()> {
+    let answer = native.seek_partitions(offset_list(topic, next)?, SEEK_MAX)?;
+    answer.elements().iter().try_for_each(|element| element.error())
 }
 
 /// Partitions of one topic with their next offsets.

@@ -1,9 +1,9 @@
 //! One member of the consumer group: a thread's source of batches.
 //!
-//! *Why rebalances are served between polls*: see [`super::context`]. *Why this order at an assignment*
+//! *Why rebalances are served between polls*: see `context.rs`. *Why this order at an assignment*
 //! (unassign, forward, assign): librdkafka's assign over an assignment takes the forwarding back, and
 //! the partitions' messages stall without a word. *Why what stays is set back at a rebalance*: see
-//! [`super::handed`].
+//! `handed.rs`.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -12,17 +12,20 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError as NativeError, KafkaResult};
-use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
-use super::batch::{Forward, Inbox, MessageBatch, Stray, c_name};
+use super::batch::{Forward, Inbox, MessageBatch, Stray, c_name, member_epoch};
 use super::client::{Client, bare_list, offset_list, set_back};
 use super::context::{Membership, Rebalance, let_go};
 use super::error::KafkaError;
 use super::handed::Handed;
 use super::observer::{Observer, Origins};
+use super::owner::{LaneOwner, Revoked};
 use super::settings::KafkaSettings;
 use super::trouble::{Trouble, code_name};
+
+#[cfg(test)]
+mod tests;
 
 /// Events of the main queue served per poll; the rest waits for the next one.
 const EVENTS_MAX: usize = 256;
@@ -31,43 +34,14 @@ const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// How long after the last revoke librdkafka needs to send its goodbye.
 const LEAVE_LINGER: Duration = Duration::from_millis(100);
 
-/// What an owner of lanes may fail with.
-pub type OwnerError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Who keeps the lanes and their positions. Called on the polling thread, between two batches.
-pub trait LaneOwner {
-    /// These partitions are ours now: where to read each from, in the same order. For one without a
-    /// ledger that is [`Origins::offset`].
-    ///
-    /// # Errors
-    /// The poll ends with them, nothing is read yet, and the next poll asks again for the same partitions.
-    fn assigned(
-        &mut self,
-        partitions: &[i32],
-        origins: &Origins<'_>,
-    ) -> Result<Vec<i64>, OwnerError>;
-
-    /// These partitions go: commit what is in hand unless they are lost, and let go of them. Returns the
-    /// next offsets to tell the broker, for lag tools.
-    ///
-    /// # Errors
-    /// The partitions are given up all the same, then the poll ends with them.
-    fn revoked(&mut self, partitions: &[i32], how: Revoked) -> Result<Vec<(i32, i64)>, OwnerError>;
-}
-
-/// How partitions go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revoked {
-    /// The group waits for us: nobody reads them yet.
-    Orderly,
-    /// The group has given us up: someone else may read them already.
-    Lost,
-}
+/// How long after joining a share of something may follow: a question for the topic's name lies between.
+const ASSIGNMENT_MAX: Duration = Duration::from_secs(1);
 
 /// Whether the group shall know that we are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leave {
-    /// At once: our partitions go to the others.
+    /// At once: our partitions go to the others. Not so with `group.protocol=consumer`: there the brokers
+    /// keep a static member's share until its session is over.
     Yes,
     /// Not before the session times out: we come back under the same name, to the same partitions.
     No,
@@ -86,6 +60,8 @@ pub struct Consumer {
     handed: Handed,
     /// Whether the group has given us our share, which may be nothing.
     assigned: bool,
+    /// Since when we are seen to be of the group without a share.
+    without: Option<Instant>,
     inbox: Inbox,
     /// Found beside messages, which go first.
     trouble: Trouble,
@@ -113,6 +89,7 @@ impl Consumer {
             forwards: BTreeMap::new(),
             handed: Handed::default(),
             assigned: false,
+            without: None,
             inbox: Inbox::new(client.clone()).ok_or_else(join)?,
             trouble: Trouble::default(),
             client: Client::new(client, &settings.topic),
@@ -143,6 +120,7 @@ impl Consumer {
         // A stray's partition must not go before the stray has been handed over.
         if self.inbox.strays() == 0 {
             self.serve_rebalances(owner)?;
+            self.notice_empty_share();
             for notice in self.inbox.fetch(max, timeout, &mut self.handed) {
                 self.client.context().watch.count(notice.code);
                 self.trouble.take_notice(notice, &self.settings);
@@ -171,7 +149,7 @@ impl Consumer {
     /// transactions, so it is this that meets an end offset. For an idle moment, not for each batch.
     pub fn positions(&self) -> BTreeMap<i32, i64> {
         let mut next: BTreeMap<i32, i64> = self.handed.moved().collect();
-        // librdkafka's own is missing right after a rebalance, and may know of marks besides.
+        // librdkafka's own are missing right after a rebalance, and may lie behind marks.
         let Ok(list) = self.client.position() else { return next };
         let offset = |element: &TopicPartitionListElem<'_>| match element.offset() {
             Offset::Offset(offset) => Some((element.partition(), offset)),
@@ -221,7 +199,7 @@ impl Consumer {
         let list = bare_list(&self.settings.topic, partitions);
         self.client.resume(&list).map_err(|e| KafkaError::transient("resume partitions", e))?;
         let moved = self.handed.moved().filter(|(p, _)| partitions.contains(p));
-        self.set_back(&moved.collect::<Vec<_>>())
+        set_back(&self.client, &self.settings.topic, &moved.collect::<Vec<_>>())
     }
 
     /// Lets the owner release all partitions, then ends the membership. Dropping a consumer ends it too,
@@ -232,10 +210,7 @@ impl Consumer {
     pub fn close<O: LaneOwner>(mut self, owner: &mut O, leave: Leave) -> Release {
         match leave {
             Leave::Yes => self.say_goodbye(owner),
-            Leave::No => {
-                let partitions: Vec<i32> = self.forwards.keys().copied().collect();
-                self.release(owner, &partitions, Revoked::Orderly)
-            }
+            Leave::No => self.release_all(owner),
         }
     }
 
@@ -255,8 +230,12 @@ impl Consumer {
                 }
             }
         }
-        let partitions: Vec<i32> = self.forwards.keys().copied().collect();
-        released.and(self.release(owner, &partitions, Revoked::Orderly))
+        released.and(self.release_all(owner))
+    }
+
+    fn release_all<O: LaneOwner>(&mut self, owner: &mut O) -> Release {
+        let partitions: Vec<i32> = self.partitions().collect();
+        self.release(owner, &partitions, Revoked::Orderly)
     }
 
     fn serve_rebalances<O: LaneOwner>(&mut self, owner: &mut O) -> Result<(), KafkaError> {
@@ -281,6 +260,17 @@ impl Consumer {
         Ok(())
     }
 
+    /// The newer protocol tells nobody of a share of nothing: we have joined, and no assignment follows.
+    fn notice_empty_share(&mut self) {
+        let joined = || member_epoch(&self.client).is_some();
+        if self.assigned || !self.settings.has_newer_protocol() || !joined() {
+            self.without = None;
+            return;
+        }
+        let since = *self.without.get_or_insert_with(Instant::now);
+        self.assigned = since.elapsed() >= ASSIGNMENT_MAX;
+    }
+
     fn take<O: LaneOwner>(&mut self, owner: &mut O, given: &[i32]) -> Result<(), KafkaError> {
         let offsets = match given {
             [] => Vec::new(),
@@ -290,9 +280,9 @@ impl Consumer {
         assert!(offsets.iter().all(|offset| *offset >= 0), "offsets are not negative: {offsets:?}");
         let next: Vec<_> = given.iter().copied().zip(offsets).collect();
         tracing::info!(topic = self.settings.topic, ?next, "partitions assigned");
-        self.assign(&next).map_err(|e| KafkaError::transient("assign partitions", e))?;
-        self.assigned = true;
-        Ok(())
+        let assigned = self.assign(&next);
+        self.assigned |= assigned.is_ok();
+        assigned.map_err(|e| KafkaError::transient("assign partitions", e))
     }
 
     fn assign(&mut self, next: &[(i32, i64)]) -> KafkaResult<()> {
@@ -326,7 +316,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Our part of a revocation: only now may another member read these partitions.
+    /// Our part: only now may another member read these partitions.
     fn acknowledge(&mut self, gone: &[i32]) -> Result<(), KafkaError> {
         let_go(&self.client, &bare_list(&self.settings.topic, gone))
             .map_err(|e| KafkaError::transient("give partitions up", e))?;
@@ -336,23 +326,13 @@ impl Consumer {
         Ok(())
     }
 
-    /// After each answer to a rebalance, before the next fetch. An eager protocol leaves nothing that is
-    /// kept, so there is nothing to do then.
+    /// After each answer to a rebalance. An eager protocol keeps nothing, so there is nothing to do then.
     fn set_all_back(&mut self) -> Result<(), KafkaError> {
         let moved: Vec<_> = self.handed.moved().collect();
-        self.set_back(&moved).inspect_err(|error| {
+        set_back(&self.client, &self.settings.topic, &moved).inspect_err(|error| {
             if let KafkaError::Fatal { code, reason } = error {
                 self.trouble.end(code.clone(), reason.clone());
             }
-        })
-    }
-
-    /// librdkafka goes on where we are. Without an answer it may go on elsewhere: better an end.
-    fn set_back(&self, next: &[(i32, i64)]) -> Result<(), KafkaError> {
-        let topic = &self.settings.topic;
-        set_back(&self.client, topic, next).map_err(|error| KafkaError::Fatal {
-            code: code_name(&error),
-            reason: format!("the position of kept partitions of {topic} is not sure: {error}"),
         })
     }
 
@@ -368,14 +348,7 @@ impl Consumer {
     }
 
     fn drain_one(&mut self, timeout: Duration) -> bool {
-        let polled = self.client.poll(timeout).map(|polled| {
-            polled.map(|message| Stray {
-                partition: message.partition(),
-                offset: message.offset(),
-                timestamp_ms: message.timestamp().to_millis(),
-                payload: message.payload().map(<[u8]>::to_vec),
-            })
-        });
+        let polled = self.client.poll(timeout).map(|p| p.map(|message| Stray::of(&message)));
         match polled {
             None => return false,
             Some(Ok(stray)) => {

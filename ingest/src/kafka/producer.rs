@@ -122,8 +122,7 @@ impl Producer {
                 config.set(key, value);
             }
         }
-        let client =
-            config.create_with_context(Receipts::new()).map_err(KafkaError::creation)?;
+        let client = config.create_with_context(Receipts::new()).map_err(KafkaError::creation)?;
         Ok(Self { client, topic: settings.topic.clone() })
     }
 

@@ -88,8 +88,13 @@ const MEMBER: [(&str, &str); 10] = [
 ];
 
 /// Ours for the classic group protocol; the newer one takes these from the broker.
-const CLASSIC: [(&str, &str); 2] =
-    [("session.timeout.ms", "10000"), ("partition.assignment.strategy", "range")];
+/// A member learns of a rebalance by its heartbeat: with the default of 3 s a second thread would wait
+/// that long for its share.
+const CLASSIC: [(&str, &str); 3] = [
+    ("session.timeout.ms", "10000"),
+    ("heartbeat.interval.ms", "500"),
+    ("partition.assignment.strategy", "range"),
+];
 
 /// Kafka's limit for `group.instance.id`.
 const INSTANCE_MAX: usize = 249;
@@ -119,13 +124,18 @@ impl KafkaSettings {
         self.check()?;
         let mut config = self.common();
         set_all(&mut config, &MEMBER);
-        if self.extra.get("group.protocol").map(String::as_str) != Some("consumer") {
+        if !self.has_newer_protocol() {
             set_all(&mut config, &CLASSIC);
         }
         config.set("group.id", &self.group);
         config.set("group.instance.id", format!("{}-{thread}", self.instance));
         self.add_extra(&mut config);
         Ok(config)
+    }
+
+    /// Whether the brokers assign partitions (KIP-848), and not the members among themselves.
+    pub(crate) fn has_newer_protocol(&self) -> bool {
+        self.extra.get("group.protocol").is_some_and(|protocol| protocol == "consumer")
     }
 
     /// The configuration of a client that looks at the topic without a group.

@@ -49,6 +49,54 @@ fn a_goodbye_gives_the_partitions_to_the_others_at_once() {
 }
 
 #[test]
+fn a_member_is_assigned_when_it_has_its_share_even_if_that_is_nothing() {
+    let Some(kafka) = Kafka::find() else { return };
+    let strategy = |name| ("partition.assignment.strategy", name);
+    for extra in [
+        vec![strategy("range"), HEARTBEAT],
+        vec![strategy("cooperative-sticky"), HEARTBEAT],
+        vec![("group.protocol", "consumer")],
+    ] {
+        let topic = kafka.topic(1);
+        let settings = kafka.settings(&topic, &extra);
+        let mut members = [0, 1].map(|n| Consumer::start(&settings, n).expect("started"));
+        let mut ledgers = [Ledger::default(), Ledger::default()];
+        assert!(members.iter().all(|member| !member.is_assigned()), "{extra:?}");
+        let begun = Instant::now();
+        while !members.iter().all(Consumer::is_assigned) {
+            for (member, ledger) in members.iter_mut().zip(&mut ledgers) {
+                ledger.poll(member).expect("polled");
+            }
+            assert!(begun.elapsed() < PATIENCE, "{extra:?}: the surplus member hears nothing");
+        }
+        let shares = members.each_ref().map(|member| member.partitions().count());
+        assert_eq!(shares.iter().sum::<usize>(), 1, "{extra:?}");
+    }
+}
+
+#[test]
+fn a_member_that_loses_everything_is_not_assigned_until_the_group_answers_again() {
+    let Some(kafka) = Kafka::find() else { return };
+    let topic = kafka.topic(4);
+    let settings = kafka.settings(&topic, &[HEARTBEAT]);
+    let (mut stays, mut peer) =
+        (Consumer::start(&settings, 0).expect("started"), Ledger::default());
+    peer.poll_until(&mut stays, |_, consumer| consumer.is_assigned());
+    let (mut comes, mut ours) =
+        (Consumer::start(&settings, 1).expect("started"), Ledger::default());
+    let mut was_without = false;
+    let begun = Instant::now();
+    while (stays.partitions().count(), comes.partitions().count()) != (2, 2) {
+        peer.poll(&mut stays).expect("polled");
+        assert_eq!(stays.is_assigned(), stays.partitions().count() > 0);
+        was_without |= !stays.is_assigned();
+        ours.poll(&mut comes).expect("polled");
+        assert!(begun.elapsed() < PATIENCE, "the group did not settle");
+    }
+    assert!(was_without, "an eager protocol takes everything first");
+}
+
+#[test]
 fn the_newer_group_protocol_works() {
     let Some(kafka) = Kafka::find() else { return };
     let topic = kafka.topic(2);

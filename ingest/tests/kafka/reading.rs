@@ -166,8 +166,16 @@ fn end_offsets_are_fetched_afresh_and_partitions_counted() {
     assert_eq!(snapshot.keys().copied().collect::<Vec<_>>(), [0, 2]);
     assert!(snapshot.values().all(|end| (end.low, end.end) == (0, 7) && end.sequence == second));
     assert!(snapshot[&0].fetched_at >= asked_at);
+    // The next holder of a partition watches before the last one forgets.
+    ends.watch(&[2]);
+    ends.forget(&[2]);
+    assert!(ends.get(2).is_some());
     ends.forget(&[2]);
     assert_eq!(ends.get(2), None);
+    ends.forget(&[2]);
+    ends.watch(&[2]);
+    await_round(&ends, second);
+    assert!(ends.get(2).is_some(), "a forget too many takes nothing from a later holder");
 }
 
 /// Waits for a round after this one; returns its number.

@@ -1,0 +1,111 @@
+//! A librdkafka that stands elsewhere than we do, as it may around a cooperative rebalance.
+
+use std::collections::BTreeMap;
+
+use super::super::{
+    Compression, EmbeddedBroker, Outgoing, OwnerError, Producer, ProducerSettings, settings::Start,
+};
+use super::*;
+
+/// Every partition begins at its first offset.
+struct FromZero;
+
+impl LaneOwner for FromZero {
+    fn assigned(&mut self, given: &[i32], _: &Origins<'_>) -> Result<Vec<i64>, OwnerError> {
+        Ok(vec![0; given.len()])
+    }
+
+    fn revoked(&mut self, _: &[i32], _: Revoked) -> Result<Vec<(i32, i64)>, OwnerError> {
+        Ok(Vec::new())
+    }
+}
+
+const COUNT: i64 = 100;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn fill(broker: &EmbeddedBroker) {
+    let (brokers, topic, extra) = (broker.bootstrap().into(), "demo".into(), BTreeMap::new());
+    let settings =
+        ProducerSettings { brokers, topic, compression: Compression::None, queue_kib: 64, extra };
+    let producer = Producer::start(&settings).expect("a producer");
+    for _ in 0..COUNT {
+        let message = Outgoing { payload: Some(b"x"), partition: Some(0), ..Outgoing::default() };
+        producer.send(message).expect("sent");
+    }
+    producer.flush(PATIENCE).expect("delivered");
+}
+
+fn member(broker: &EmbeddedBroker) -> Consumer {
+    let strategy = ("partition.assignment.strategy".into(), "cooperative-sticky".into());
+    let settings = KafkaSettings {
+        brokers: broker.bootstrap().into(),
+        topic: "demo".into(),
+        group: "demo".into(),
+        instance: "demo".into(),
+        start: Start::Earliest,
+        extra: BTreeMap::from([strategy]),
+        connect_timeout: Duration::from_secs(10),
+    };
+    Consumer::start(&settings, 0).expect("started")
+}
+
+/// Polls until this many offsets have come.
+fn read(consumer: &mut Consumer, offsets: &mut Vec<i64>, count: usize) {
+    let begun = Instant::now();
+    while offsets.len() < count {
+        let max = count - offsets.len();
+        let batch = consumer.poll(&mut FromZero, max, Duration::from_millis(10)).expect("polled");
+        offsets.extend(batch.iter().flat_map(MessageBatch::iter).map(|(_, m)| m.offset));
+        assert!(begun.elapsed() < PATIENCE, "{} of {count} came", offsets.len());
+    }
+}
+
+/// Reads some, puts librdkafka elsewhere, lets `happen` something and reads on.
+fn check(elsewhere: i64, happen: impl Fn(&Consumer)) {
+    let broker = EmbeddedBroker::start("demo", 1).expect("a broker");
+    fill(&broker);
+    let (mut consumer, mut offsets) = (member(&broker), Vec::new());
+    read(&mut consumer, &mut offsets, 30);
+    set_back(&consumer.client, "demo", &[(0, elsewhere)]).expect("elsewhere");
+    happen(&consumer);
+    assert_eq!(consumer.positions(), BTreeMap::from([(0, 30)]), "what was handed out");
+    read(&mut consumer, &mut offsets, COUNT as usize);
+    assert_eq!(offsets, (0..COUNT).collect::<Vec<_>>(), "from {elsewhere}");
+}
+
+#[test]
+fn fm_36_a_kept_partition_goes_on_where_we_are_after_a_cooperative_rebalance() {
+    for elsewhere in [0, 10, 30, 50] {
+        check(elsewhere, |consumer| {
+            consumer.client.context().put_back(Rebalance::Assign(Vec::new()));
+        });
+    }
+}
+
+#[test]
+fn a_resumed_partition_goes_on_where_we_are() {
+    for elsewhere in [0, 10, 30, 50] {
+        check(elsewhere, |consumer| {
+            consumer.pause(&[0]).expect("paused");
+            consumer.resume(&[0]).expect("resumed");
+        });
+    }
+}
+
+#[test]
+fn what_was_handed_out_does_not_come_again_even_without_a_rebalance() {
+    check(0, |_| {});
+}
+
+#[test]
+fn a_partition_that_cannot_be_set_back_is_a_fatal_error() {
+    let broker = EmbeddedBroker::start("demo", 1).expect("a broker");
+    let mut consumer = member(&broker);
+    consumer.handed.begin(7, 0);
+    consumer.handed.admit(7, 0);
+    let error = consumer.set_all_back().expect_err("there is no such partition");
+    assert!(matches!(&error, KafkaError::Fatal { .. }), "{error:?}");
+    assert!(error.to_string().contains("demo"), "{error}");
+    let polled = consumer.poll(&mut FromZero, 1, Duration::ZERO).err().expect("for good");
+    assert!(matches!(polled, KafkaError::Fatal { .. }), "{polled:?}");
+}
