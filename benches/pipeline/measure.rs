@@ -1,7 +1,7 @@
 //! One run as a child process, seen from outside: its phases, its CPU and its memory.
 //!
 //! *How the phases are told apart*: the last message is the last increase of the counter of
-//! messages; the end of the silence after it is when the process stops being ready. What happens
+//! messages; the end of the silence after it is when the process says that it stops. What happens
 //! between the two is waiting and no work, but for commits (of an epoch whose interval happens to
 //! end then, or of lanes that change their worker): their time is taken from their metric and is
 //! work too.
@@ -43,7 +43,7 @@ pub struct Phases {
 /// Runs the pipeline to its end. `port` is where it serves its metrics.
 ///
 /// # Errors
-/// When it fails, never ends, or never says that it is ready.
+/// When it fails, never ends, or reads nothing.
 pub fn run(mut command: Command, port: u16) -> Result<Phases> {
     let (started_us, busy_before) = (now_us()?, busy_seconds()?);
     let mut running = Running(command.spawn().context("cannot start the pipeline")?);
@@ -105,15 +105,16 @@ impl Seen {
         if self.stopped_us.is_some() {
             return Ok(());
         }
-        let ready = match get(port, "/health/ready") {
-            Ok(answer) => answer.starts_with("HTTP/1.1 200"),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => false,
+        let ends = match get(port, "/health/ready") {
+            // Not ready for other reasons, as a rebalance, it still works.
+            Ok(answer) => answer.contains("stopping"),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => true,
             // Too busy to answer says neither.
             Err(_) => return Ok(()),
         };
         let now_us = now_us()?;
-        if !ready {
-            // Before the first message it is starting, after it stopping.
+        if ends {
+            // Before the first message it has not begun to listen.
             self.stopped_us = self.read_us.map(|_| now_us);
             return Ok(());
         }
