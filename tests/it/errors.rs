@@ -72,16 +72,7 @@ fn a_wrong_password_is_an_error_and_is_not_shown() {
 fn a_lake_of_another_query_is_refused_by_what_differs() {
     let project = Project::new("127.0.0.1:1");
     let readings = data("seedlike/readings.csv");
-    let score = [
-        "score",
-        readings.to_str().expect("UTF-8"),
-        "-c",
-        "tidegauge.toml",
-        "--set",
-        "lake.url=elsewhere",
-        "-o",
-        "lake",
-    ];
+    let score = Project::scoring(readings.to_str().expect("UTF-8"));
     project.ok(&score);
     let project = project.write(FOUR);
     let said = project.fails(1, &score);

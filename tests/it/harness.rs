@@ -173,6 +173,11 @@ commit_every = "200ms"
         ]);
     }
 
+    /// The arguments that score a file into the lake `lake`, without models.
+    pub fn scoring(input: &str) -> [&str; 8] {
+        ["score", input, "-c", "tidegauge.toml", "--set", "lake.url=elsewhere", "-o", "lake"]
+    }
+
     /// Starts `run` in the background.
     pub fn start_run(&self, args: &[&str]) -> Running {
         let mut command = self.command(&["run", "-c", "tidegauge.toml"]);

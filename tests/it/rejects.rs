@@ -154,16 +154,7 @@ fn fm_42_a_null_value_is_what_sql_says() {
         r#"{"TS":"2018-08-28T23:00:03Z","Device":2,"Sensor":1,"Value":null}"#,
     ];
     std::fs::write(project.path("nulls.jsonl"), lines.join("\n")).expect("writable");
-    project.ok(&[
-        "score",
-        "nulls.jsonl",
-        "-c",
-        "tidegauge.toml",
-        "--set",
-        "lake.url=elsewhere",
-        "-o",
-        "lake",
-    ]);
+    project.ok(&Project::scoring("nulls.jsonl"));
     let rows = project.predictions("lake");
     assert_eq!(rows.len(), 2);
     assert_eq!((rows[0]["mean"].as_f64(), rows[0]["n_readings"].as_i64()), (Some(4.0), Some(2)));

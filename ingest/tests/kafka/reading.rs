@@ -174,8 +174,13 @@ fn end_offsets_are_fetched_afresh_and_partitions_counted() {
     assert_eq!(ends.get(2), None);
     ends.forget(&[2]);
     ends.watch(&[2]);
-    await_round(&ends, second);
-    assert!(ends.get(2).is_some(), "a forget too many takes nothing from a later holder");
+    // A round that was under way may end first, without the partition.
+    let begun = Instant::now();
+    while ends.get(2).is_none() {
+        let taken = "a forget too many took something from a later holder";
+        assert!(begun.elapsed() < PATIENCE, "{taken}");
+        std::thread::yield_now();
+    }
 }
 
 /// Waits for a round after this one; returns its number.
