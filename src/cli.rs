@@ -164,7 +164,7 @@ pub struct Train {
 
 #[derive(Debug, Subcommand)]
 pub enum Models {
-    /// Import scikit-learn pickles of StandardScaler and OneClassSVM, named model_<key>_<key>
+    /// Import scikit-learn pickles of StandardScaler and OneClassSVM, named model_KEY_KEY
     Import {
         /// Files, or folders of files
         #[arg(required = true, value_name = "PATH")]

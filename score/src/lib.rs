@@ -3,7 +3,7 @@
 //!
 //! **Invariant:** scoring does no I/O, reads no clock and keeps a row's model for the whole row; a
 //! row that cannot be scored says why and never gets an invented verdict. The registry sees storage
-//! only through [`tidegauge_flow::Store`]; only [`import`] opens files. linfa is used in [`train`]
+//! only through [`tidegauge_flow::Store`]; only [`import`] opens files. linfa is used in [`mod@train`]
 //! and nowhere else.
 
 pub mod calibration;

@@ -2,7 +2,7 @@
 //!
 //! *How the threshold is set*: the scores of windows that a model was not trained on (five folds of
 //! time blocks) say how far normal windows go; their tail is continued to the false-alarm rate that
-//! is asked for. See [`threshold`]. *Stated sampling*: of more rows than the cap, evenly spaced
+//! is asked for. See `threshold`. *Stated sampling*: of more rows than the cap, evenly spaced
 //! ones in time are used. Training has no randomness: the same rows give the same model.
 
 mod fit;

@@ -1,7 +1,7 @@
 //! Reading Python pickles without Python: a machine that builds inert values and runs nothing.
 //!
 //! *Why our own*: a pickle is a program. This reader knows the opcodes of protocols 0 to 5, but a
-//! name that the program wants to import must be on a short list ([`names`]), and even then nothing
+//! name that the program wants to import must be on a short list (`names`), and even then nothing
 //! is called: an object is its class's name, its arguments and its state. What it means is for the
 //! reader of the values to say.
 //!
