@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
 use tidegauge_aggregate::Closing;
 use tidegauge_ingest::Files;
 use tidegauge_sink::Digest;
@@ -15,6 +14,7 @@ use crate::clock;
 use crate::control::OpenWindows;
 use crate::lane::Lane;
 use crate::pipeline::Pipeline;
+use crate::progress;
 use crate::signals::Signals;
 
 /// Records read at once.
@@ -61,7 +61,7 @@ pub fn run(
         Clock::Batch => Closing::AtEnd,
     };
     let mut lane = Lane::open(pipeline, &lane_name(&paths), closing)?;
-    let bar = progress(files.bytes());
+    let bar = progress::bar(files.bytes(), "{bar:40} {bytes}/{total_bytes} {bytes_per_sec}");
     for partition in files.partitions().cloned().collect::<Vec<_>>() {
         if let Some(next) = lane.position_of(&partition) {
             files.seek(&partition, next)?;
@@ -120,11 +120,4 @@ fn lane_name(paths: &[String]) -> String {
     let stem: String = stem.chars().map(safe).take(STEM_MAX).collect();
     let digest = Digest::of(paths.join("\n").as_bytes()).to_string();
     format!("{stem}.{}", &digest[..12])
-}
-
-/// A bar over bytes; invisible when standard error is no terminal.
-fn progress(bytes: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec}");
-    let bar = ProgressBar::new(bytes);
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

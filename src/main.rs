@@ -11,6 +11,7 @@ mod control;
 mod files;
 mod lane;
 mod pipeline;
+mod progress;
 mod run;
 mod say;
 mod signals;

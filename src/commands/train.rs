@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
-use indicatif::{ProgressBar, ProgressStyle};
 use tidegauge_aggregate::{Closing, WindowSettings, Windows};
 use tidegauge_flow::{KeyValue, Readings, SensorKey, Sensors, names};
 use tidegauge_ingest::{Decoder, Files};
@@ -18,6 +17,7 @@ use crate::cli::Train;
 use crate::clock;
 use crate::config::Config;
 use crate::pipeline;
+use crate::progress;
 use crate::say::say;
 
 /// Records read at once.
@@ -73,9 +73,7 @@ impl Range {
 
 /// Trains all sensors in parallel, with a bar on a terminal.
 pub fn fit(config: &Config, rows: Vec<SensorRows>) -> Result<Report> {
-    let style = ProgressStyle::with_template("train {bar:40} {pos}/{len} sensors");
-    let bar = ProgressBar::new(rows.len() as u64)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = progress::bar(rows.len() as u64, "train {bar:40} {pos}/{len} sensors");
     let features = models::features(config)?;
     let progress = |done: usize| bar.set_position(done as u64);
     let report = train(&features, &rows, &config.models.train, &progress)?;

@@ -3,17 +3,15 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::Verify;
 use crate::pipeline;
+use crate::progress;
 use crate::say::say;
 
 pub fn run(args: &Verify) -> Result<ExitCode> {
     let store = pipeline::existing_store(&args.lake)?;
-    let style = ProgressStyle::with_template("verify {bar:40} {pos}/{len} files");
-    let bar =
-        ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = progress::bar(0, "verify {bar:40} {pos}/{len} files");
     let progress = |done: u64, total: u64| {
         bar.set_length(total);
         bar.set_position(done);

@@ -27,7 +27,7 @@ fn records(lake: &Path) -> Vec<PathBuf> {
 }
 
 /// Epochs that consumed something; an opening record is none, nor is one that notes a beginning.
-fn epochs(lake: &Path) -> usize {
+pub fn epochs(lake: &Path) -> usize {
     let is_epoch = |path: &PathBuf| {
         fs::read_to_string(path).is_ok_and(|text| {
             text.contains("\"kind\":\"epoch\"") && !text.contains("\"messages\":0,")
