@@ -1,47 +1,7 @@
-//! tidegauge: per-sensor anomaly detection on windows of a stream, each reading counted once.
-//!
-//! **Invariant:** this crate composes the stages and owns the clock, the threads and the terminal; what
-//! a stage decides, it does not decide again.
-
-mod cli;
-mod clock;
-mod commands;
-mod config;
-mod control;
-mod files;
-mod lane;
-mod pipeline;
-mod progress;
-mod run;
-mod say;
-mod signals;
-mod tables;
-mod worker;
+//! The program; everything is in the library.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-/// A wrong command line or configuration (`EX_USAGE` of sysexits.h).
-const EXIT_USAGE: u8 = 64;
-
 fn main() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
-        }
-    };
-    cli.log.install();
-    match commands::run(cli.command) {
-        Ok(code) => code,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the one line that tells why it ended")]
-            {
-                eprintln!("tidegauge: {error:#}");
-            }
-            if commands::is_usage(&error) { EXIT_USAGE.into() } else { ExitCode::FAILURE }
-        }
-    }
+    tidegauge::main()
 }

@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
 use tidegauge_aggregate::Query;
-use tidegauge_flow::{NoFailpoint, Store};
+use tidegauge_flow::{Failpoint, NoFailpoint, Store};
 use tidegauge_ingest::Reason;
 use tidegauge_score::{Models, Registry, Scorer, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
@@ -16,7 +18,7 @@ use tidegauge_sink::{
     Counters, Identity, Lake, Lane as Ledger, LaneMode, LocalStore, Table, Writer,
 };
 
-use crate::clock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::lane::late_schema;
 
@@ -28,13 +30,44 @@ const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 /// Sees every batch of predictions before it is committed: the demo's live view.
 pub type Observer = Box<dyn Fn(&RecordBatch) + Send + Sync>;
 
+/// What a pipeline takes from the world around it.
+pub struct Surroundings {
+    /// The lake's storage.
+    pub lake: Arc<dyn Store>,
+    /// Where the models are.
+    pub registry: Registry,
+    /// Where a test may stop the process.
+    pub failpoint: Arc<dyn Failpoint>,
+    pub clock: Arc<dyn Clock>,
+    /// What writers' names are drawn from.
+    pub chance: Box<dyn RngCore + Send>,
+}
+
+impl Surroundings {
+    /// The real ones.
+    ///
+    /// # Errors
+    /// When the lake's or the models' place can't be opened.
+    pub fn real(config: &Config) -> Result<Self> {
+        Ok(Self {
+            lake: open_store(&config.lake.url)?,
+            registry: registry(config)?,
+            failpoint: Arc::new(NoFailpoint),
+            clock: Arc::new(SystemClock),
+            chance: Box::new(StdRng::from_os_rng()),
+        })
+    }
+}
+
 pub struct Pipeline {
     pub config: Config,
     pub query: Arc<Query>,
     pub registry: Registry,
     pub metrics: Arc<Metrics>,
     pub late_schema: SchemaRef,
+    pub clock: Arc<dyn Clock>,
     lake: Lake,
+    chance: Mutex<Box<dyn RngCore + Send>>,
     observer: Option<Observer>,
     /// The models that were last put in force: a lane that opens later gets these when the newest ones
     /// cannot be used.
@@ -59,11 +92,24 @@ impl Pipeline {
     /// # Errors
     /// When the query is not valid, or the lake belongs to another query or key.
     pub fn open(config: Config) -> Result<Self> {
+        // A query that is not valid leaves no trace on the disk.
         let query = plan(&config)?;
-        let store = open_store(&config.lake.url)?;
-        let registry = registry(&config)?;
-        let identity = identity(&config, &query);
-        let lake = Lake::open(store, Arc::new(NoFailpoint), &identity, clock::now_us())?;
+        let around = Surroundings::real(&config)?;
+        Self::assemble(config, query, around)
+    }
+
+    /// The same in surroundings of the caller's.
+    ///
+    /// # Errors
+    /// As [`Pipeline::open`].
+    pub fn within(config: Config, around: Surroundings) -> Result<Self> {
+        let query = plan(&config)?;
+        Self::assemble(config, query, around)
+    }
+
+    fn assemble(config: Config, query: Arc<Query>, around: Surroundings) -> Result<Self> {
+        let Surroundings { lake, registry, failpoint, clock, chance } = around;
+        let lake = Lake::open(lake, failpoint, &identity(&config, &query), clock.now_us())?;
         let pipeline = Self {
             late_schema: late_schema(query.readings()),
             metrics: Arc::new(Metrics::new()?),
@@ -72,6 +118,8 @@ impl Pipeline {
             query,
             registry,
             lake,
+            clock,
+            chance: Mutex::new(chance),
             good: Mutex::default(),
             totals: Mutex::default(),
         };
@@ -109,8 +157,11 @@ impl Pipeline {
 
     /// Takes a lane in the ledger under a new writer's name.
     pub fn take_lane(&self, name: &str) -> Result<Ledger> {
-        let writer = Writer::random(&mut rand::rng());
-        let lane = self.lake.take(name, writer, clock::now_us());
+        let writer = {
+            let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+            Writer::random(&mut *chance)
+        };
+        let lane = self.lake.take(name, writer, self.clock.now_us());
         lane.with_context(|| format!("cannot take lane {name}"))
     }
 

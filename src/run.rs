@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tidegauge_ingest::kafka::{EndOffsets, Instance, KafkaSettings, Start, ends, instance};
+use tidegauge_ingest::kafka::{
+    Consumer, EndOffsets, Instance, KafkaSettings, Start, ends, instance,
+};
 use tidegauge_serve::{Health, Server};
 
 use crate::config::{self, Config, SourceKind};
@@ -88,8 +90,10 @@ pub fn run_kafka(
         let (pipeline, settings) = (pipeline.clone(), settings.clone());
         let (ends, control) = (ends.clone(), control.clone());
         let body = move || {
-            let shared = control.clone();
-            control.run(|| Worker::join(number, pipeline, &settings, ends, shared)?.run());
+            control.run(|| {
+                let source = Consumer::start(&settings, number)?;
+                Worker::new(pipeline, &settings.topic, source, ends).run(number, &control)
+            });
         };
         let spawned = std::thread::Builder::new().name(format!("worker-{number}")).spawn(body);
         handles.push(spawned.context("cannot start a worker thread")?);

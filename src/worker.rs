@@ -7,12 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tidegauge_aggregate::Closing;
 use tidegauge_flow::Partition;
-use tidegauge_ingest::kafka::{
-    Consumer, EndOffsets, KafkaSettings, LaneOwner, Leave, MessageBatch, Origins, OwnerError,
-    Revoked,
-};
+use tidegauge_ingest::{Batch, Ends, LaneOwner, Leave, Origins, OwnerError, Revoked, Source};
 
-use crate::clock;
 use crate::control::{Control, OpenWindows, Standing};
 use crate::lane::Lane;
 use crate::pipeline::Pipeline;
@@ -24,77 +20,75 @@ const BATCH_WAIT: Duration = Duration::from_millis(50);
 /// How often gauges and evidence of silence are looked at.
 const TICK: Duration = Duration::from_millis(200);
 
-/// One worker. Made on its own thread.
-pub struct Worker {
-    number: usize,
-    consumer: Consumer,
+/// One worker, on its own thread.
+pub struct Worker<S> {
+    source: S,
     lanes: Lanes,
-    control: Arc<Control>,
+    commit_at: Instant,
+    tick_at: Instant,
 }
 
-impl Worker {
-    /// Joins the group.
-    ///
-    /// # Errors
-    /// When there is no broker, no such topic, or we are refused.
-    pub fn join(
-        number: usize,
-        pipeline: Arc<Pipeline>,
-        settings: &KafkaSettings,
-        ends: Arc<EndOffsets>,
-        control: Arc<Control>,
-    ) -> Result<Self> {
-        let consumer = Consumer::start(settings, number)?;
-        let lanes = Lanes {
-            topic: settings.topic.as_str().into(),
-            held: BTreeMap::new(),
-            rebalanced: Instant::now(),
-            pipeline,
-            ends,
-        };
-        Ok(Self { number, consumer, lanes, control })
+impl<S: Source> Worker<S> {
+    /// A worker that reads `topic` from a source that has joined the group.
+    pub fn new(pipeline: Arc<Pipeline>, topic: &str, source: S, ends: Arc<dyn Ends>) -> Self {
+        let now = pipeline.clock.instant();
+        let commit_at = now + pipeline.config.lake.commit_every;
+        let lanes =
+            Lanes { topic: topic.into(), held: BTreeMap::new(), rebalanced: now, pipeline, ends };
+        Self { source, lanes, commit_at, tick_at: now }
     }
 
-    /// The loop: poll, feed, commit, until asked to stop.
+    /// The loop: turn after turn, until asked to stop.
     ///
     /// # Errors
     /// The first thing that makes going on impossible. What is not committed is dropped then.
-    pub fn run(mut self) -> Result<()> {
-        let every = self.lanes.pipeline.config.lake.commit_every;
-        let (mut commit_at, mut tick_at) = (Instant::now() + every, Instant::now());
-        while !self.control.stopped() {
-            if let Some(batch) = self.consumer.poll(&mut self.lanes, BATCH_MAX, BATCH_WAIT)? {
-                self.lanes.feed(&batch)?;
-            }
-            let now = Instant::now();
-            let due = if now >= commit_at { Due::All } else { Due::Full };
-            self.consumer.commit_offsets(&self.lanes.commit(due)?);
-            if due == Due::All {
-                commit_at = now + every;
-            }
-            if now >= tick_at {
-                self.tick()?;
-                tick_at = now + TICK;
+    pub fn run(mut self, number: usize, control: &Control) -> Result<()> {
+        while !control.stopped() {
+            if let Some(standing) = self.turn(BATCH_WAIT)? {
+                control.say(number, standing);
             }
         }
-        self.end()
+        self.end(control.open_windows())
     }
 
-    fn tick(&mut self) -> Result<()> {
-        for (partition, offset) in self.consumer.positions() {
+    /// One turn: poll, feed, commit what is due. Now and then it says where it stands.
+    ///
+    /// # Errors
+    /// As [`Worker::run`].
+    pub fn turn(&mut self, wait: Duration) -> Result<Option<Standing>> {
+        if let Some(batch) = self.source.poll(&mut self.lanes, BATCH_MAX, wait)? {
+            self.lanes.feed(&batch)?;
+        }
+        let now = self.lanes.pipeline.clock.instant();
+        let due = if now >= self.commit_at { Due::All } else { Due::Full };
+        self.source.commit_offsets(&self.lanes.commit(due)?);
+        if due == Due::All {
+            self.commit_at = now + self.lanes.pipeline.config.lake.commit_every;
+        }
+        if now < self.tick_at {
+            return Ok(None);
+        }
+        self.tick_at = now + TICK;
+        self.tick().map(Some)
+    }
+
+    fn tick(&mut self) -> Result<Standing> {
+        for (partition, offset) in self.source.positions() {
             self.lanes.skip_to(partition, offset);
         }
         self.lanes.look_for_silence()?;
-        for (code, count) in self.consumer.take_errors() {
+        for (code, count) in self.source.take_errors() {
             self.lanes.pipeline.metrics.kafka_errors(&code, count);
         }
-        let standing = self.lanes.standing(self.consumer.is_assigned());
-        self.control.say(self.number, standing);
-        Ok(())
+        Ok(self.lanes.standing(self.source.is_assigned()))
     }
 
-    fn end(mut self) -> Result<()> {
-        let leave = match self.control.open_windows() {
+    /// The orderly end: the last commit, then the goodbye.
+    ///
+    /// # Errors
+    /// When the last commit fails.
+    pub fn end(mut self, windows: OpenWindows) -> Result<()> {
+        let leave = match windows {
             OpenWindows::Leave => Leave::No,
             OpenWindows::Close => {
                 self.lanes.drain()?;
@@ -104,7 +98,7 @@ impl Worker {
         // Before the goodbye: a broker that is away now must not cost what is in hand. Should the group
         // have given the partitions to others meanwhile, the ledger refuses.
         self.lanes.commit(Due::All)?;
-        Ok(self.consumer.close(&mut self.lanes, leave)?)
+        Ok(self.source.close(&mut self.lanes, leave)?)
     }
 }
 
@@ -121,14 +115,15 @@ enum Due {
 struct Lanes {
     pipeline: Arc<Pipeline>,
     topic: Arc<str>,
-    ends: Arc<EndOffsets>,
+    ends: Arc<dyn Ends>,
     held: BTreeMap<i32, Lane>,
     rebalanced: Instant,
 }
 
 impl Lanes {
-    fn feed(&mut self, batch: &MessageBatch<'_>) -> Result<()> {
-        let arrival_ns = clock::now_ns();
+    fn feed(&mut self, batch: &impl Batch) -> Result<()> {
+        let arrival_ns = self.pipeline.clock.now_ns();
+        let now = self.pipeline.clock.instant();
         self.pipeline.metrics.batch_messages.observe(batch.len() as f64);
         for (partition, run) in batch.runs() {
             let Some(lane) = self.held.get_mut(&partition) else {
@@ -137,7 +132,7 @@ impl Lanes {
             };
             let messages = run.map(|message| (message, message.offset + 1));
             lane.feed(0, messages, arrival_ns)?;
-            lane.idle.busy(Instant::now());
+            lane.idle.busy(now);
         }
         Ok(())
     }
@@ -145,11 +140,12 @@ impl Lanes {
     /// Commits the lanes whose time has come; returns what to tell the broker.
     fn commit(&mut self, due: Due) -> Result<Vec<(i32, i64)>> {
         let mut told = Vec::new();
+        let now_us = self.pipeline.clock.now_us();
         for (partition, lane) in &mut self.held {
             if due == Due::Full && !lane.wants_commit() {
                 continue;
             }
-            if let Some(committed) = lane.commit(clock::now_us())? {
+            if let Some(committed) = lane.commit(now_us)? {
                 tracing::debug!(
                     lane = lane.name(),
                     epoch = committed.epoch,
@@ -170,7 +166,7 @@ impl Lanes {
 
     fn look_for_silence(&mut self) -> Result<()> {
         let idle_after = self.pipeline.config.window.idle_after;
-        let now_ns = clock::now_ns();
+        let now_ns = self.pipeline.clock.now_ns();
         for (partition, lane) in &mut self.held {
             let end = self.ends.get(*partition);
             let position = lane.next(0);
@@ -199,7 +195,7 @@ impl Lanes {
         self.held.values_mut().try_for_each(Lane::drain)
     }
 
-    fn open(&mut self, number: i32, origins: &Origins<'_>) -> Result<i64> {
+    fn open(&mut self, number: i32, origins: &dyn Origins) -> Result<i64> {
         let name = format!("{}-{number}", self.topic);
         let mut lane = Lane::open(&self.pipeline, &name, Closing::ByWatermark)?;
         let partition = Partition::new(self.topic.clone(), number);
@@ -209,7 +205,7 @@ impl Lanes {
         };
         lane.input(&partition, start);
         // A lane that is new begins here for good: `latest` must not mean another place after a crash.
-        lane.commit(clock::now_us())?;
+        lane.commit(self.pipeline.clock.now_us())?;
         self.held.insert(number, lane);
         self.ends.watch(&[number]);
         Ok(start)
@@ -220,9 +216,9 @@ impl LaneOwner for Lanes {
     fn assigned(
         &mut self,
         partitions: &[i32],
-        origins: &Origins<'_>,
+        origins: &dyn Origins,
     ) -> Result<Vec<i64>, OwnerError> {
-        self.rebalanced = Instant::now();
+        self.rebalanced = self.pipeline.clock.instant();
         let open = |&number: &i32| match self.held.get(&number) {
             Some(lane) => Ok(lane.next(0)),
             None => self.open(number, origins),
@@ -231,13 +227,13 @@ impl LaneOwner for Lanes {
     }
 
     fn revoked(&mut self, partitions: &[i32], how: Revoked) -> Result<Vec<(i32, i64)>, OwnerError> {
-        self.rebalanced = Instant::now();
+        self.rebalanced = self.pipeline.clock.instant();
         let mut told = Vec::new();
         for number in partitions {
             let Some(mut lane) = self.held.remove(number) else { continue };
             self.ends.forget(&[*number]);
             if how == Revoked::Orderly {
-                lane.commit(clock::now_us())?;
+                lane.commit(self.pipeline.clock.now_us())?;
                 told.push((*number, lane.next(0)));
             }
             lane.remove_metrics();

@@ -12,6 +12,7 @@ pub mod message;
 pub mod reject;
 pub mod replay;
 pub mod simulate;
+pub mod source;
 
 pub use decode::{CsvHeader, Decoded, Decoder, Format};
 pub use error::IngestError;
@@ -19,3 +20,4 @@ pub use files::Files;
 pub use mapping::{EventMapping, Limits, TimeFormat};
 pub use message::Message;
 pub use reject::{Reason, Reject, Rejects};
+pub use source::{Batch, End, Ends, LaneOwner, Leave, Origins, OwnerError, Revoked, Source};

@@ -22,6 +22,7 @@ use rdkafka_sys as sys;
 use super::context::Membership;
 use super::handed::Handed;
 use crate::message::Message;
+use crate::source::Batch;
 
 type Client = BaseConsumer<Membership>;
 
@@ -214,6 +215,16 @@ impl MessageBatch<'_> {
             next = from + (from..self.len()).take_while(same).count();
             Some((partition, Run { inbox: &*self.inbox, range: from..next }))
         })
+    }
+}
+
+impl Batch for MessageBatch<'_> {
+    fn len(&self) -> usize {
+        Self::len(self)
+    }
+
+    fn runs(&self) -> impl Iterator<Item = (i32, impl Iterator<Item = Message<'_>>)> {
+        Self::runs(self)
     }
 }
 

@@ -19,10 +19,10 @@ use super::client::{Client, bare_list, offset_list, set_back};
 use super::context::{Membership, Rebalance, let_go};
 use super::error::KafkaError;
 use super::handed::Handed;
-use super::observer::{Observer, Origins};
-use super::owner::{LaneOwner, Revoked};
+use super::observer::{Observer, TopicOrigins};
 use super::settings::KafkaSettings;
 use super::trouble::{Trouble, code_name};
+use crate::source::{LaneOwner, Leave, Revoked, Source};
 
 #[cfg(test)]
 mod tests;
@@ -36,16 +36,6 @@ const LEAVE_LINGER: Duration = Duration::from_millis(100);
 
 /// How long after joining a share of something may follow: a question for the topic's name lies between.
 const ASSIGNMENT_MAX: Duration = Duration::from_secs(1);
-
-/// Whether the group shall know that we are gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leave {
-    /// At once: our partitions go to the others. Not so with `group.protocol=consumer`: there the brokers
-    /// keep a static member's share until its session is over.
-    Yes,
-    /// Not before the session times out: we come back under the same name, to the same partitions.
-    No,
-}
 
 /// What a closing consumer could not do.
 pub type Release = Result<(), KafkaError>;
@@ -274,7 +264,9 @@ impl Consumer {
     fn take<O: LaneOwner>(&mut self, owner: &mut O, given: &[i32]) -> Result<(), KafkaError> {
         let offsets = match given {
             [] => Vec::new(),
-            _ => owner.assigned(given, &Origins::new(&self.settings)).map_err(KafkaError::Owner)?,
+            _ => owner
+                .assigned(given, &TopicOrigins::new(&self.settings))
+                .map_err(KafkaError::Owner)?,
         };
         assert_eq!(offsets.len(), given.len(), "the owner names one offset per partition");
         assert!(offsets.iter().all(|offset| *offset >= 0), "offsets are not negative: {offsets:?}");
@@ -371,5 +363,46 @@ impl Consumer {
             return self.trouble.end(format!("{code:?}"), reason);
         }
         self.trouble.take_error(code, &self.settings);
+    }
+}
+
+impl Source for Consumer {
+    type Batch<'a> = MessageBatch<'a>;
+
+    fn poll<O: LaneOwner>(
+        &mut self,
+        owner: &mut O,
+        max: usize,
+        timeout: Duration,
+    ) -> Result<Option<MessageBatch<'_>>, KafkaError> {
+        Self::poll(self, owner, max, timeout)
+    }
+
+    fn positions(&self) -> BTreeMap<i32, i64> {
+        Self::positions(self)
+    }
+
+    fn is_assigned(&self) -> bool {
+        Self::is_assigned(self)
+    }
+
+    fn take_errors(&self) -> Vec<(String, u64)> {
+        Self::take_errors(self)
+    }
+
+    fn commit_offsets(&self, next: &[(i32, i64)]) {
+        Self::commit_offsets(self, next);
+    }
+
+    fn pause(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+        Self::pause(self, partitions)
+    }
+
+    fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+        Self::resume(self, partitions)
+    }
+
+    fn close<O: LaneOwner>(self, owner: &mut O, leave: Leave) -> Release {
+        Self::close(self, owner, leave)
     }
 }

@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::error::KafkaError;
 use super::observer::Observer;
 use super::settings::KafkaSettings;
+use crate::source::{End, Ends};
 
 /// The default time between two rounds.
 pub const INTERVAL: Duration = Duration::from_millis(500);
@@ -20,19 +21,6 @@ pub const INTERVAL: Duration = Duration::from_millis(500);
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// How often partitions are counted: a topic may grow.
 const RECOUNT: Duration = Duration::from_secs(10);
-
-/// The bounds of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
-    /// The lowest offset that the broker keeps.
-    pub low: i64,
-    /// The offset after the last readable message.
-    pub end: i64,
-    /// When the question was sent.
-    pub fetched_at: Instant,
-    /// The round's number; grows.
-    pub sequence: u64,
-}
 
 /// Watches the ends of partitions on a thread of its own.
 pub struct EndOffsets {
@@ -120,6 +108,24 @@ impl EndOffsets {
     /// Errors since the last call, by librdkafka's name of the code.
     pub fn take_errors(&self) -> Vec<(String, u64)> {
         std::mem::take(&mut lock(&self.shared).errors).into_iter().collect()
+    }
+}
+
+impl Ends for EndOffsets {
+    fn watch(&self, partitions: &[i32]) {
+        Self::watch(self, partitions);
+    }
+
+    fn forget(&self, partitions: &[i32]) {
+        Self::forget(self, partitions);
+    }
+
+    fn get(&self, partition: i32) -> Option<End> {
+        Self::get(self, partition)
+    }
+
+    fn partitions(&self) -> usize {
+        Self::partitions(self)
     }
 }
 

@@ -23,7 +23,6 @@ mod handed;
 pub mod instance;
 pub mod mock;
 mod observer;
-mod owner;
 pub mod producer;
 pub mod settings;
 mod topic;
@@ -31,13 +30,14 @@ mod trouble;
 mod watch;
 
 pub use batch::{MessageBatch, Run};
-pub use consumer::{Consumer, Leave, Release};
-pub use ends::{End, EndOffsets};
+pub use consumer::{Consumer, Release};
+pub use ends::EndOffsets;
 pub use error::KafkaError;
 pub use instance::{Instance, InstanceError};
 pub use mock::EmbeddedBroker;
-pub use observer::{Observer, Origins};
-pub use owner::{LaneOwner, OwnerError, Revoked};
+pub use observer::{Observer, TopicOrigins};
 pub use producer::{Compression, Outgoing, Producer, ProducerSettings};
 pub use settings::{KafkaSettings, Start};
 pub use topic::{Creation, create_topic};
+
+pub use crate::source::{Batch, End, Ends, LaneOwner, Leave, Origins, OwnerError, Revoked, Source};

@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::error::{KafkaError, is_refusal, is_unknown_topic};
 use super::settings::{KafkaSettings, Start};
 use super::watch::Watch;
+use crate::source::Origins;
 
 /// How long a new topic may be unknown to a broker before we believe that it is not there.
 const UNKNOWN_MAX: Duration = Duration::from_secs(1);
@@ -208,22 +209,21 @@ fn partitions_in(
 }
 
 /// Finds where partitions without a ledger begin; connects only when asked.
-pub struct Origins<'a> {
+pub struct TopicOrigins<'a> {
     settings: &'a KafkaSettings,
     observer: OnceCell<Observer>,
 }
 
-impl<'a> Origins<'a> {
+impl<'a> TopicOrigins<'a> {
     /// For the topic and the start of these settings.
     pub fn new(settings: &'a KafkaSettings) -> Self {
         Self { settings, observer: OnceCell::new() }
     }
+}
 
-    /// The offset that `[source] start` means for a partition now.
-    ///
-    /// # Errors
-    /// As [`Observer::connect`] and [`Observer::start_of`].
-    pub fn offset(&self, partition: i32) -> Result<i64, KafkaError> {
+impl Origins for TopicOrigins<'_> {
+    /// Fails as [`Observer::connect`] and [`Observer::start_of`] do.
+    fn offset(&self, partition: i32) -> Result<i64, KafkaError> {
         if self.observer.get().is_none() {
             let _ = self.observer.set(Observer::connect(self.settings)?);
         }

@@ -96,7 +96,7 @@ impl tidegauge_ingest::kafka::LaneOwner for FailsOnce {
     fn assigned(
         &mut self,
         given: &[i32],
-        origins: &tidegauge_ingest::kafka::Origins<'_>,
+        origins: &dyn tidegauge_ingest::kafka::Origins,
     ) -> Result<Vec<i64>, tidegauge_ingest::kafka::OwnerError> {
         if !self.failed {
             self.failed = true;

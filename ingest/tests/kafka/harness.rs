@@ -137,7 +137,7 @@ impl Ledger {
 }
 
 impl LaneOwner for Ledger {
-    fn assigned(&mut self, given: &[i32], origins: &Origins<'_>) -> Result<Vec<i64>, OwnerError> {
+    fn assigned(&mut self, given: &[i32], origins: &dyn Origins) -> Result<Vec<i64>, OwnerError> {
         self.assignments += 1;
         for partition in given {
             if !self.next.contains_key(partition) {

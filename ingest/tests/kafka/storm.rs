@@ -119,7 +119,7 @@ impl Lanes {
 }
 
 impl LaneOwner for Lanes {
-    fn assigned(&mut self, given: &[i32], _: &Origins<'_>) -> Result<Vec<i64>, OwnerError> {
+    fn assigned(&mut self, given: &[i32], _: &dyn Origins) -> Result<Vec<i64>, OwnerError> {
         self.rebalances += 1;
         let committed = self.committed.borrow();
         let from = |p: &i32| committed.get(p).copied().unwrap_or(0);

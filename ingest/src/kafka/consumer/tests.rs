@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::{
-    Compression, EmbeddedBroker, Outgoing, OwnerError, Producer, ProducerSettings, settings::Start,
+    Compression, EmbeddedBroker, Origins, Outgoing, OwnerError, Producer, ProducerSettings,
+    settings::Start,
 };
 use super::*;
 
@@ -11,7 +12,7 @@ use super::*;
 struct FromZero;
 
 impl LaneOwner for FromZero {
-    fn assigned(&mut self, given: &[i32], _: &Origins<'_>) -> Result<Vec<i64>, OwnerError> {
+    fn assigned(&mut self, given: &[i32], _: &dyn Origins) -> Result<Vec<i64>, OwnerError> {
         Ok(vec![0; given.len()])
     }
 

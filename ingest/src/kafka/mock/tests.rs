@@ -14,7 +14,7 @@ use super::*;
 struct Ledger(BTreeMap<i32, i64>);
 
 impl LaneOwner for Ledger {
-    fn assigned(&mut self, given: &[i32], origins: &Origins<'_>) -> Result<Vec<i64>, OwnerError> {
+    fn assigned(&mut self, given: &[i32], origins: &dyn Origins) -> Result<Vec<i64>, OwnerError> {
         let next = |p: &i32| self.0.get(p).map_or_else(|| origins.offset(*p), |next| Ok(*next));
         Ok(given.iter().map(next).collect::<Result<_, _>>()?)
     }
