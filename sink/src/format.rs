@@ -7,6 +7,7 @@
 pub(crate) mod generation;
 mod parts;
 pub(crate) mod record;
+pub(crate) mod summary;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
