@@ -5,6 +5,7 @@
 //! framing is exact to the byte, so that there is one body text to take the digest of.
 
 pub(crate) mod generation;
+mod parts;
 pub(crate) mod record;
 
 use serde::de::DeserializeOwned;
@@ -13,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::error::LakeError;
 
-/// The format of records and generations that this version writes, and the newest that it reads.
-pub(crate) const FORMAT: u32 = 1;
+/// The format of records and data files that this version writes, and the newest that it reads.
+pub(crate) const FORMAT: u32 = 2;
 
 const HEAD: &str = r#"{"digest":""#;
 const MIDDLE: &str = r#"","body":"#;
@@ -44,20 +45,53 @@ pub(crate) fn seal(body: &impl Serialize) -> Vec<u8> {
     format!("{HEAD}{}{MIDDLE}{body}{TAIL}", Digest::of(body.as_bytes())).into_bytes()
 }
 
-/// Takes a body out of its frame.
+/// Takes a body that has only ever had one format out of its frame.
 ///
 /// # Errors
-/// When the frame is not ours, the format is not ours, or a field is missing or unknown.
-pub(crate) fn open<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<Opened<T>, LakeError> {
-    let (digest, body) = split(bytes)
-        .ok_or_else(|| LakeError::damaged(path, r#"it is not {"digest":"…","body":{…}}"#))?;
-    let bad = |e: serde_json::Error| LakeError::damaged(path, e.to_string());
-    let found = serde_json::from_str::<Version>(body).map_err(bad)?.format;
-    if found != u64::from(FORMAT) {
-        return Err(LakeError::UnknownFormat { path: path.to_owned(), found, known: FORMAT });
+/// When the frame is not ours, the format is not `known`, or a field is missing or unknown.
+pub(crate) fn open<T: DeserializeOwned>(
+    path: &str,
+    bytes: &[u8],
+    known: u32,
+) -> Result<Opened<T>, LakeError> {
+    let frame = Frame::read(path, bytes)?;
+    if frame.format != u64::from(known) {
+        return Err(frame.unknown(known));
     }
-    let value = serde_json::from_str(body).map_err(bad)?;
-    Ok(Opened { value, intact: digest == Digest::of(body.as_bytes()) })
+    frame.open()
+}
+
+/// A frame whose format is known and whose body is not read yet.
+pub(crate) struct Frame<'a> {
+    pub format: u64,
+    path: &'a str,
+    body: &'a str,
+    intact: bool,
+}
+
+impl<'a> Frame<'a> {
+    /// # Errors
+    /// When the frame is not ours.
+    pub fn read(path: &'a str, bytes: &'a [u8]) -> Result<Self, LakeError> {
+        let (digest, body) = split(bytes)
+            .ok_or_else(|| LakeError::damaged(path, r#"it is not {"digest":"…","body":{…}}"#))?;
+        let version = serde_json::from_str::<Version>(body);
+        let format = version.map_err(|e| LakeError::damaged(path, e.to_string()))?.format;
+        Ok(Self { format, path, body, intact: digest == Digest::of(body.as_bytes()) })
+    }
+
+    /// # Errors
+    /// When a field is missing or unknown.
+    pub fn open<T: DeserializeOwned>(&self) -> Result<Opened<T>, LakeError> {
+        let value = serde_json::from_str(self.body);
+        let value = value.map_err(|e| LakeError::damaged(self.path, e.to_string()))?;
+        Ok(Opened { value, intact: self.intact })
+    }
+
+    /// The refusal of a format that is newer than `known`.
+    pub fn unknown(&self, known: u32) -> LakeError {
+        LakeError::UnknownFormat { path: self.path.to_owned(), found: self.format, known }
+    }
 }
 
 /// Read before the rest: what other fields mean depends on it.

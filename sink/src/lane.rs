@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use tidegauge_flow::{Failpoint, Partition, Store, StoreError};
 
+pub(crate) use cut::identity_problem;
 pub use cut::{Committed, Cut};
 
 use crate::digest::Digest;

@@ -35,7 +35,9 @@ pub use generation::{Column, Generation, Identity, LaneMode};
 pub use lake::{Lake, Reader};
 pub use lane::{Committed, Cut, Lane};
 pub use local::LocalStore;
-pub use record::{CheckpointRef, ClosedBy, Counters, FileRef, IdleMove, Kind, Record, Table};
+pub use record::{
+    CheckpointRef, ClosedBy, Counters, FileRef, IdleMove, Jump, JumpReason, Kind, Record, Table,
+};
 pub use verify::{Problem, Report, verify};
 pub use writer::Writer;
 

@@ -1,6 +1,7 @@
 //! A ledger record: all that one epoch of a lane committed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tidegauge_flow::{Partition, Span};
 
@@ -25,6 +26,12 @@ pub struct Record {
     /// The lane holds no leftovers of epochs below this one: the opening epoch of the newest writer
     /// whose recovery is known to be complete.
     pub recovered: u64,
+    /// What each input is, where it can tell: a topic's name and its id as Kafka prints it. A topic
+    /// that was made anew has another id.
+    pub inputs: BTreeMap<Arc<str>, String>,
+    /// Where positions moved without reading, at most once per partition and before anything of it
+    /// was read.
+    pub jumps: Vec<Jump>,
     /// What was consumed, of every partition that the lane has ever read; empty spans included, so
     /// that the newest record alone says where to start.
     pub positions: BTreeMap<Partition, Span>,
@@ -82,6 +89,46 @@ pub struct IdleMove {
     pub from_ns: i64,
     /// The watermark after.
     pub to_ns: i64,
+}
+
+/// A position that moved without reading, because the messages there are not to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jump {
+    /// Which partition.
+    pub partition: Partition,
+    /// The position before.
+    pub from: i64,
+    /// The position after; the record's span begins here.
+    pub to: i64,
+    /// Why.
+    pub why: JumpReason,
+}
+
+/// Why a position moved without reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JumpReason {
+    /// The broker had deleted what came next: the offsets between are lost to this lake.
+    Retention,
+    /// The input was deleted and made anew; its offsets began again, so `to` may be below `from`.
+    Recreated,
+}
+
+impl Jump {
+    /// Why this is no jump from `next`, if it is none.
+    pub(crate) fn problem(&self, next: Option<i64>) -> Option<String> {
+        let Self { partition, from, to, why } = self;
+        match next {
+            None => Some(format!("{partition} jumps and was never read")),
+            Some(next) if next != *from => {
+                Some(format!("{partition} jumps from {from} and stood at {next}"))
+            }
+            _ if *to < 0 => Some(format!("{partition} jumps to {to}, which is no offset")),
+            _ if *why == JumpReason::Retention && to <= from => {
+                Some(format!("{partition} jumps back from {from} to {to} without being made anew"))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A table of the lake: a folder of Parquet files by date.
@@ -161,15 +208,23 @@ pub struct Counters {
     pub rejected: u64,
     /// Of the readable, those that went into windows.
     pub aggregated: u64,
-    /// Of the readable, those that came too late.
+    /// Of the readable, those that came too late, whatever the reason.
     pub late: u64,
+    /// Of the late, those whose windows had all closed.
+    pub late_closed: u64,
+    /// Of the late, those that arrived too long after their time.
+    pub late_arrival: u64,
+    /// Of the late, those that were too far behind the newest.
+    pub late_out_of_order: u64,
     /// Of the readable, those that the query's WHERE left out.
     pub filtered: u64,
     /// Window rows emitted.
     pub rows: u64,
     /// The sum of `n_readings` over these rows.
     pub n_readings: u64,
-    /// Readings held in open windows at the cut.
+    /// The sum of `n_readings` over the rows that a later revision in this epoch has replaced.
+    pub superseded: u64,
+    /// Readings that no row holds yet: in open windows at the cut, or waiting for a revision.
     pub open: u64,
 }
 
@@ -189,6 +244,14 @@ impl Counters {
             found.push(format!(
                 "{readable} readable messages are not {} aggregated, {} late and {} filtered ones",
                 self.aggregated, self.late, self.filtered
+            ));
+        }
+        if u128::from(self.late)
+            != sum(&[self.late_closed, self.late_arrival, self.late_out_of_order])
+        {
+            found.push(format!(
+                "{} late readings are not {} with closed windows, {} by arrival and {} out of order",
+                self.late, self.late_closed, self.late_arrival, self.late_out_of_order
             ));
         }
         found

@@ -307,6 +307,7 @@ pub(crate) fn cut(from: i64, steps: i64) -> Cut {
             rejected: n,
             aggregated: 7 * n,
             late: n,
+            late_closed: n,
             filtered: n,
             ..counters
         },

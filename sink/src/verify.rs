@@ -36,6 +36,8 @@ pub struct Report {
     pub rows: u64,
     /// Readings that were read: aggregated, late or filtered.
     pub readings: u64,
+    /// Offsets that the broker had deleted before they were read, as the ledger's jumps say.
+    pub skipped: u64,
     /// What is wrong; empty for a lake that is proven.
     pub problems: Vec<Problem>,
     /// Problems beyond those told.

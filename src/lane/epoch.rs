@@ -69,6 +69,7 @@ impl Epoch {
 
     pub fn pushed(&mut self, pushed: &Pushed) {
         self.counters.late += pushed.late.len() as u64;
+        self.counters.late_closed += pushed.late.len() as u64;
         self.counters.filtered += pushed.filtered;
         self.counters.aggregated += pushed.aggregated;
     }
@@ -101,6 +102,7 @@ impl Epoch {
             checkpoint: Some(state.checkpoint),
             model_sets: state.model_sets,
             counters: self.counters,
+            ..Cut::default()
         })
     }
 }

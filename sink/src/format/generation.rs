@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, Opened};
+use super::Opened;
 use crate::digest::Digest;
 use crate::error::LakeError;
 use crate::generation::{Column, Generation, LaneMode};
+
+/// A lake keeps its generation's file for life, so this number moves only with these fields.
+const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,7 +65,7 @@ pub(crate) fn encode(generation: &Generation) -> Vec<u8> {
 }
 
 pub(crate) fn decode(path: &str, bytes: &[u8]) -> Result<Opened<Generation>, LakeError> {
-    let Opened { value, intact } = super::open::<GenerationV1>(path, bytes)?;
+    let Opened { value, intact } = super::open::<GenerationV1>(path, bytes, FORMAT)?;
     let columns = |columns: Vec<ColumnV1>| {
         columns.into_iter().map(|c| Column { name: c.name, kind: c.kind }).collect()
     };

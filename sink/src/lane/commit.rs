@@ -25,12 +25,15 @@ impl Lane {
             return Err(LakeError::Broken { lane: self.name().to_owned() });
         }
         let positions = self.join_spans(&cut)?;
+        let inputs = self.join_inputs(&cut)?;
         let parts = self.parts(&cut, now_us)?;
         let record = Record {
             epoch: self.next_epoch(),
             kind: Kind::Epoch,
             previous: Some(self.digest),
             recovered: self.opened,
+            inputs,
+            jumps: cut.jumps,
             positions,
             watermark_ns: cut.watermark_ns.or(self.newest.watermark_ns),
             idle_moves: cut.idle_moves,

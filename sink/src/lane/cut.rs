@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use tidegauge_flow::{Partition, Span};
@@ -10,13 +11,20 @@ use super::Lane;
 use super::split::{FILES_MAX, Part, split};
 use crate::columns::n_readings;
 use crate::error::LakeError;
-use crate::record::{ClosedBy, Counters, IdleMove, Table};
+use crate::record::{ClosedBy, Counters, IdleMove, Jump, JumpReason, Record, Table};
 
 /// All that one epoch commits. It owns copies, so the lane's loop may go on while it is written.
 #[derive(Debug, Clone, Default)]
 pub struct Cut {
+    /// What each input is, where it can tell; what is left out stays as it was. An input that is
+    /// another than before needs a jump ([`JumpReason::Recreated`]) of each of its partitions.
+    ///
+    /// [`JumpReason::Recreated`]: crate::JumpReason::Recreated
+    pub inputs: BTreeMap<Arc<str>, String>,
+    /// Positions that moved without reading: the partition's span, if it has one, begins at `to`.
+    pub jumps: Vec<Jump>,
     /// What was consumed. A partition that did not move may be left out; one that the lane has
-    /// never read may start anywhere; any other starts where the last epoch ended.
+    /// never read may start anywhere; any other starts where the last epoch ended, or where it jumped.
     pub spans: Vec<(Partition, Span)>,
     /// The watermark at the cut, nanoseconds since 1970; `None` leaves it where it was.
     pub watermark_ns: Option<i64>,
@@ -54,9 +62,19 @@ impl Lane {
     /// The spans of all partitions of the lane, those that did not move included.
     pub(super) fn join_spans(&self, cut: &Cut) -> Result<BTreeMap<Partition, Span>, LakeError> {
         let refuse = |what: String| Err(LakeError::refused(self.name(), what));
+        let mut starts = self.positions.clone();
+        for (n, jump) in cut.jumps.iter().enumerate() {
+            if cut.jumps[..n].iter().any(|other| other.partition == jump.partition) {
+                return refuse(format!("{} has two jumps", jump.partition));
+            }
+            if let Some(what) = jump.problem(self.positions.get(&jump.partition).copied()) {
+                return refuse(what);
+            }
+            starts.insert(jump.partition.clone(), jump.to);
+        }
         let mut moved = BTreeMap::new();
         for (partition, span) in &cut.spans {
-            let next = self.positions.get(partition).copied().unwrap_or(span.from);
+            let next = starts.get(partition).copied().unwrap_or(span.from);
             if span.from != next {
                 return refuse(format!("{partition} starts at {} and not at {next}", span.from));
             }
@@ -68,10 +86,20 @@ impl Lane {
                 Entry::Occupied(_) => return refuse(format!("{partition} has two spans")),
             };
         }
-        for (partition, &next) in &self.positions {
+        for (partition, &next) in &starts {
             moved.entry(partition.clone()).or_insert(Span { from: next, to: next });
         }
         Ok(moved)
+    }
+
+    /// The identities of all inputs of the lane.
+    pub(super) fn join_inputs(&self, cut: &Cut) -> Result<BTreeMap<Arc<str>, String>, LakeError> {
+        let mut inputs = self.newest.inputs.clone();
+        inputs.extend(cut.inputs.iter().map(|(input, id)| (Arc::clone(input), id.clone())));
+        match identity_problem(&self.newest, &inputs, &cut.jumps) {
+            Some(what) => Err(LakeError::refused(self.name(), what)),
+            None => Ok(inputs),
+        }
     }
 
     /// The cut's rows as files, after checking that watermark and counters fit.
@@ -95,6 +123,28 @@ impl Lane {
             Err(what) => refuse(what),
         }
     }
+}
+
+/// Whether an input became another one although not all of its partitions began again.
+pub(crate) fn identity_problem(
+    last: &Record,
+    inputs: &BTreeMap<Arc<str>, String>,
+    jumps: &[Jump],
+) -> Option<String> {
+    let began_again = |partition: &Partition| {
+        let made_anew = |j: &Jump| j.partition == *partition && j.why == JumpReason::Recreated;
+        jumps.iter().any(made_anew)
+    };
+    for (input, old) in &last.inputs {
+        let Some(new) = inputs.get(input) else {
+            return Some(format!("input {input} was {old} and has no identity now"));
+        };
+        let mut partitions = last.positions.keys().filter(|p| p.input == *input);
+        if new != old && !partitions.all(began_again) {
+            return Some(format!("input {input} was {old} and is {new} without a jump"));
+        }
+    }
+    None
 }
 
 /// The counters must say what the rows say: a lake in which they differ could not be proven.

@@ -88,6 +88,8 @@ impl Lake {
             writer,
             previous: newest.map(|(_, digest)| *digest),
             recovered: before.map_or(1, |record| record.recovered),
+            inputs: before.map(|record| record.inputs.clone()).unwrap_or_default(),
+            jumps: Vec::new(),
             positions: spans.unwrap_or_default(),
             watermark_ns: before.and_then(|record| record.watermark_ns),
             idle_moves: Vec::new(),

@@ -1,6 +1,6 @@
 //! The ledger of each lane: whole, in order, unedited, its positions joined.
 
-use tidegauge_flow::{Span, Store, StoreError};
+use tidegauge_flow::{Partition, Span, Store, StoreError};
 
 use super::Report;
 use crate::digest::Digest;
@@ -8,8 +8,9 @@ use crate::error::LakeError;
 use crate::format;
 use crate::generation::Generation;
 use crate::lake::content_problem;
+use crate::lane::identity_problem;
 use crate::paths::{self, LEDGER};
-use crate::record::{Counters, Kind, Record};
+use crate::record::{Counters, Jump, JumpReason, Kind, Record};
 
 /// The records of one lane that could be read, oldest first.
 pub(super) struct LaneRecords {
@@ -138,6 +139,7 @@ impl Link<'_> {
         if let Some(last) = &before.record {
             found.extend(join_problems(last, record));
         }
+        record.jumps.iter().for_each(|jump| tell_jump(self.path, jump, report));
         if record.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.epoch > self.epoch) {
             found.push("its checkpoint is of a later epoch".to_owned());
         }
@@ -148,7 +150,7 @@ impl Link<'_> {
 fn opening_problems(record: &Record) -> Vec<String> {
     let counted = record.counters != Counters { open: record.counters.open, ..Counters::default() };
     let moved = record.positions.values().any(|span| span.from != span.to);
-    let acts = counted || moved || !record.files.is_empty();
+    let acts = counted || moved || !record.files.is_empty() || !record.jumps.is_empty();
     if acts {
         vec!["it takes the lane and commits readings as well".to_owned()]
     } else {
@@ -174,22 +176,18 @@ fn epoch_problems(record: &Record, epoch: u64, before: &Before) -> Vec<String> {
 
 fn join_problems(last: &Record, record: &Record) -> Vec<String> {
     let mut found = Vec::new();
-    for (partition, Span { to, .. }) in &last.positions {
-        match record.positions.get(partition) {
-            None => {
-                found.push(format!("{partition} is missing, the record before it ends at {to}"))
-            }
-            Some(span) if span.from > *to => found.push(format!(
-                "{partition}: offsets {to} to {} are in no record: a gap",
-                span.from
-            )),
-            Some(span) if span.from < *to => found.push(format!(
-                "{partition}: offsets {} to {to} are in the record before it too: an overlap",
-                span.from
-            )),
-            Some(_) => {}
+    for (n, jump) in record.jumps.iter().enumerate() {
+        if record.jumps[..n].iter().any(|other| other.partition == jump.partition) {
+            found.push(format!("{} has two jumps", jump.partition));
         }
+        let next = last.positions.get(&jump.partition).map(|span| span.to);
+        found.extend(jump.problem(next));
     }
+    for (partition, Span { to, .. }) in &last.positions {
+        let expected = jumped_to(record, partition).unwrap_or(*to);
+        found.extend(span_problem(partition, expected, record.positions.get(partition)));
+    }
+    found.extend(identity_problem(last, &record.inputs, &record.jumps));
     if record.watermark_ns < last.watermark_ns {
         found.push(format!(
             "the watermark goes back from {:?} to {:?}",
@@ -200,6 +198,43 @@ fn join_problems(last: &Record, record: &Record) -> Vec<String> {
         found.push("it takes the lane and changes its checkpoint".to_owned());
     }
     found
+}
+
+fn jumped_to(record: &Record, partition: &Partition) -> Option<i64> {
+    record.jumps.iter().find(|jump| jump.partition == *partition).map(|jump| jump.to)
+}
+
+/// Why a span does not begin at `next`, where the record before it or a jump has left it.
+fn span_problem(partition: &Partition, next: i64, span: Option<&Span>) -> Option<String> {
+    match span {
+        None => Some(format!("{partition} is missing, the record before it ends at {next}")),
+        Some(span) if span.from > next => {
+            Some(format!("{partition}: offsets {next} to {} are in no record: a gap", span.from))
+        }
+        Some(span) if span.from < next => Some(format!(
+            "{partition}: offsets {} to {next} are in the record before it too: an overlap",
+            span.from
+        )),
+        Some(_) => None,
+    }
+}
+
+/// A jump is no fault of the lake, and the reader of a proof must know of it.
+fn tell_jump(path: &str, jump: &Jump, report: &mut Report) {
+    let Jump { partition, from, to, why } = jump;
+    let what = match why {
+        JumpReason::Retention => {
+            let lost = to.abs_diff(*from);
+            report.skipped = report.skipped.saturating_add(lost);
+            format!(
+                "{partition}: {lost} offsets, {from} to {to}, were deleted before they were read"
+            )
+        }
+        JumpReason::Recreated => {
+            format!("{partition} was made anew: reading went on at {to} instead of {from}")
+        }
+    };
+    report.note(path, what);
 }
 
 /// The checkpoint that the next writer would start from.

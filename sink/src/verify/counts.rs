@@ -54,17 +54,18 @@ fn rows_problems(record: &Record, tally: &Tally) -> Vec<String> {
     found
 }
 
-/// Up to each record: aggregated = in rows + in open windows. Told once per lane, where it starts.
+/// Up to each record: aggregated = in rows that hold + in no row yet. Told once per lane, where it starts.
 fn each_counted_once(lane: &LaneRecords, report: &mut Report) {
-    let (mut aggregated, mut emitted) = (0_u128, 0_u128);
+    let (mut aggregated, mut emitted, mut superseded) = (0_u128, 0_u128, 0_u128);
     for record in &lane.records {
         aggregated += u128::from(record.counters.aggregated);
         emitted += u128::from(record.counters.n_readings);
+        superseded += u128::from(record.counters.superseded);
         let open = u128::from(record.counters.open);
-        if aggregated != emitted + open {
+        if aggregated + superseded != emitted + open {
             let what = format!(
-                "so far {aggregated} readings were aggregated, {emitted} are in rows and {open} in \
-                 open windows"
+                "so far {aggregated} readings were aggregated, {emitted} are in rows, of which \
+                 {superseded} in rows that were revised, and {open} in open windows"
             );
             report.problem(paths::record_path(&record.lane, record.epoch), what);
             return;

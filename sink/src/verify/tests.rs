@@ -92,7 +92,7 @@ fn each_record_that_is_edited_or_missing_is_named() {
 #[test]
 fn a_record_that_tells_another_story_is_named() {
     type Change = fn(&mut Record);
-    let newest: [(Change, &str); 13] = [
+    let newest: [(Change, &str); 15] = [
         (
             |r| r.positions.values_mut().for_each(|s| s.from += 1),
             "offsets 30 to 31 are in no record",
@@ -108,6 +108,8 @@ fn a_record_that_tells_another_story_is_named() {
         (|r| r.counters.rows += 1, "it counts 3 rows of predictions and its files have 2"),
         (|r| r.counters.n_readings += 1, "n_readings sums to"),
         (|r| r.counters.open += 1, "so far 28 readings were aggregated"),
+        (|r| r.counters.superseded += 1, "of which 1 in rows that were revised"),
+        (|r| r.counters.late_arrival += 1, "1 late readings are not 1 with closed windows, 1 by"),
         (|r| r.counters.late = 0, "it counts 0 late readings and keeps 1"),
     ];
     for (change, what) in newest {

@@ -1,13 +1,17 @@
-//! The record of format 1 as it lies in storage.
+//! Records as they lie in storage: format 2, and format 1 as it was.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tidegauge_flow::{Partition, Span};
 
 use super::*;
+use crate::digest::Digest;
+use crate::record::{CheckpointRef, Counters, FileRef, Jump, JumpReason, Table};
 use crate::testing::writer;
 
-const GOLDEN: &[u8] = include_bytes!("../golden/record-1.json");
+const GOLDEN_1: &[u8] = include_bytes!("../golden/record-1.json");
+const GOLDEN: &[u8] = include_bytes!("../golden/record-2.json");
 
 fn sample() -> Record {
     let partition = Partition::new("sensors \"ä\"", 3);
@@ -28,6 +32,11 @@ fn sample() -> Record {
         writer: writer(1),
         previous: Some(digest),
         recovered: 5,
+        inputs: BTreeMap::from([(Arc::clone(&partition.input), "MkTQ-a_b".to_owned())]),
+        jumps: vec![
+            Jump { partition: partition.clone(), from: -1, to: 1, why: JumpReason::Retention },
+            Jump { partition: Partition::new("b", 0), from: 9, to: 0, why: JumpReason::Recreated },
+        ],
         positions: BTreeMap::from([(partition.clone(), Span { from: 1, to: i64::MAX })]),
         watermark_ns: Some(-5),
         idle_moves: vec![IdleMove { from_ns: -6, to_ns: -5 }],
@@ -47,21 +56,54 @@ fn sample() -> Record {
             rejected: 3,
             aggregated: 4,
             late: 5,
+            late_closed: 10,
+            late_arrival: 11,
+            late_out_of_order: 12,
             filtered: 6,
             rows: 7,
             n_readings: 8,
+            superseded: 13,
             open: 9,
         },
         committed_at_us: 1,
     }
 }
 
+/// The sample as far as format 1 could tell it.
+fn sample_1() -> Record {
+    let late =
+        Counters { late_closed: 5, late_arrival: 0, late_out_of_order: 0, ..sample().counters };
+    Record {
+        inputs: BTreeMap::new(),
+        jumps: Vec::new(),
+        counters: Counters { superseded: 0, ..late },
+        ..sample()
+    }
+}
+
 #[test]
 fn a_record_of_format_1_reads_as_it_always_did() {
-    let opened = decode("golden", GOLDEN).expect("format 1 stays readable");
+    let opened = decode("golden", GOLDEN_1).expect("format 1 stays readable");
+    assert!(opened.intact);
+    assert_eq!(opened.value, sample_1());
+}
+
+#[test]
+fn a_record_of_format_2_reads_as_it_always_did() {
+    let opened = decode("golden", GOLDEN).expect("format 2 stays readable");
     assert!(opened.intact);
     assert_eq!(opened.value, sample());
     assert_eq!(encode(&sample()), GOLDEN, "and is written so");
+}
+
+#[test]
+fn a_record_of_a_later_format_is_refused_by_its_number() {
+    let body = String::from_utf8(GOLDEN.to_vec()).expect("text");
+    let later = body.replace(r#""format":2"#, r#""format":3"#);
+    let refused = decode("golden", later.as_bytes()).map(|opened| opened.value);
+    assert!(matches!(refused, Err(LakeError::UnknownFormat { found: 3, known: 2, .. })));
+    let mixed = body.replace(r#""format":2"#, r#""format":1"#);
+    assert!(decode("golden", mixed.as_bytes()).is_err(), "format 1 has no jumps");
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn a_cut_that_contradicts_the_ledger_or_itself_is_refused() {
     check(|cut| cut.watermark_ns = Some(9), "the watermark goes back from 10 to 9");
     check(|cut| cut.counters.messages += 1, "11 messages are not 9 readable and 1 rejected");
     check(|cut| cut.counters.filtered += 1, "9 readable messages are not");
+    check(|cut| cut.counters.late_arrival += 1, "1 late readings are not 1 with closed windows, 1");
     check(|cut| cut.counters.rows += 1, "predictions has 2 rows and the counter is 3");
     check(|cut| cut.tables.truncate(2), "rejects has 0 rows and the counter is 1");
     let one = || predictions(&[(1, 0, 1)]);
@@ -52,7 +53,8 @@ fn a_cut_that_contradicts_the_ledger_or_itself_is_refused() {
     check(|cut| cut.counters.n_readings += 1, "n_readings sums to 6 and the counter is 7");
     check(
         |cut| {
-            (cut.counters.late, cut.counters.filtered) = (0, 2);
+            let Counters { late, late_closed, filtered, .. } = &mut cut.counters;
+            (*late, *late_closed, *filtered) = (0, 0, 2);
         },
         "late has 1 rows and the counter is 0",
     );
@@ -136,7 +138,7 @@ fn fm_28_a_checkpoint_of_other_positions_than_the_ledger_is_refused() {
 fn a_newest_record_that_was_edited_or_is_of_a_newer_version_is_not_built_upon() {
     let cases = [
         ("\"to\":40", "\"to\":41", "its digest does not fit its body"),
-        ("\"format\":1", "\"format\":2", "has format 2 and this version reads format 1"),
+        ("\"format\":2", "\"format\":3", "has format 3 and this version reads format 2"),
         ("\"kind\"", "\"sort\"", "unknown field `sort`"),
         ("{\"digest\"", "{\"Digest\"", "it is not {\"digest\""),
     ];
