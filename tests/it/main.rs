@@ -15,3 +15,4 @@ mod recovery;
 mod reference;
 mod rejects;
 mod tidy;
+mod time;
