@@ -43,7 +43,7 @@ pub use record::{
 };
 pub use summary::{Expired, LaneSummary, Level, LiveFile, Replaced, Summary};
 pub use upkeep::{Mode, Outcome, Upkeep};
-pub use verify::{Problem, Report, verify};
+pub use verify::{Options, Problem, Repair, Report, Scope, verify, verify_with};
 pub use view::View;
 pub use writer::Writer;
 

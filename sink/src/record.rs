@@ -272,6 +272,7 @@ impl Counters {
             late_arrival: self.late_arrival.checked_add(later.late_arrival)?,
             late_out_of_order: self.late_out_of_order.checked_add(later.late_out_of_order)?,
             filtered: self.filtered.checked_add(later.filtered)?,
+            duplicate: self.duplicate.checked_add(later.duplicate)?,
             rows: self.rows.checked_add(later.rows)?,
             n_readings: self.n_readings.checked_add(later.n_readings)?,
             superseded: self.superseded.checked_add(later.superseded)?,

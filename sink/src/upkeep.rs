@@ -335,3 +335,6 @@ fn take_in(next: &mut Summary, lane: &str, record: &Record, digest: Digest) -> R
     next.files.extend(record.files.iter().map(live));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -207,3 +207,6 @@ fn live_in(wire: LiveV1) -> Result<LiveFile, String> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

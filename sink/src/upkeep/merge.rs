@@ -47,9 +47,18 @@ pub(super) fn merge(
     order: &[&str],
     metadata: &[(&str, String)],
 ) -> Result<Merged> {
+    merge_within(RUN_BYTES, inputs, order, metadata)
+}
+
+fn merge_within(
+    run_bytes: usize,
+    inputs: Vec<Input>,
+    order: &[&str],
+    metadata: &[(&str, String)],
+) -> Result<Merged> {
     let schema = union(&inputs)?;
     let sorter = Sorter::new(&schema, order)?;
-    let runs = runs(inputs, &sorter)?;
+    let runs = runs(inputs, &sorter, run_bytes)?;
     let mut encoder = Encoder::new(Arc::clone(&schema), Layout::Sorted, metadata)?;
     let each = (MERGE_ROWS / runs.len().max(1)).clamp(64, BATCH_ROWS);
     let cursors = runs.into_iter().map(|run| Cursor::open(run, each, &sorter));
@@ -162,7 +171,7 @@ impl Sorter {
 }
 
 /// The inputs as packed, sorted runs.
-fn runs(inputs: Vec<Input>, sorter: &Sorter) -> Result<Vec<Bytes>> {
+fn runs(inputs: Vec<Input>, sorter: &Sorter, run_bytes: usize) -> Result<Vec<Bytes>> {
     let mut runs = Vec::new();
     let (mut pending, mut bytes) = (Vec::new(), 0);
     for input in inputs {
@@ -174,7 +183,7 @@ fn runs(inputs: Vec<Input>, sorter: &Sorter) -> Result<Vec<Bytes>> {
             let batch = sorter.fit(&batch?)?;
             bytes += batch.get_array_memory_size();
             pending.push(batch);
-            if bytes >= RUN_BYTES {
+            if bytes >= run_bytes {
                 runs.push(pack(&std::mem::take(&mut pending), sorter)?);
                 bytes = 0;
             }
@@ -287,3 +296,6 @@ impl Block {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

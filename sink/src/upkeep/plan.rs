@@ -103,3 +103,6 @@ fn chunks(inputs: &[usize], files: &[LiveFile], max: u64) -> Vec<Vec<usize>> {
     chunks.retain(|chunk| chunk.len() > 1);
     chunks
 }
+
+#[cfg(test)]
+mod tests;
