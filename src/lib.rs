@@ -13,6 +13,7 @@ pub mod config;
 pub mod control;
 mod files;
 pub mod lane;
+pub mod maintenance;
 pub mod pipeline;
 mod progress;
 mod run;

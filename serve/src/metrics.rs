@@ -7,6 +7,7 @@
 
 mod lane;
 mod process;
+mod upkeep;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use crate::ServeError;
 use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
 use process::Process;
+pub use upkeep::UpkeepMetrics;
 
 /// Distinct Kafka error codes that are counted by name; further ones are counted as `other`.
 const KAFKA_CODES_MAX: usize = 64;
@@ -35,6 +37,8 @@ pub struct Metrics {
     pub batch_messages: Histogram,
     /// Time from the cut of an epoch to its published files, seconds.
     pub commit_seconds: Histogram,
+    /// What maintenance of the lake does.
+    pub upkeep: UpkeepMetrics,
     registry: Registry,
     lanes: Arc<LaneFamilies>,
     kafka_errors: IntCounterVec,
@@ -78,6 +82,7 @@ impl Metrics {
         Ok(Self {
             batch_messages,
             commit_seconds,
+            upkeep: UpkeepMetrics::register(&registry)?,
             lanes: Arc::new(LaneFamilies::register(&registry)?),
             kafka_errors,
             kafka_codes: Mutex::default(),

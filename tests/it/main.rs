@@ -16,3 +16,4 @@ mod reference;
 mod rejects;
 mod tidy;
 mod time;
+mod upgrade;
