@@ -11,6 +11,7 @@ pub mod clock;
 mod commands;
 pub mod config;
 pub mod control;
+pub mod executor;
 mod files;
 pub mod lane;
 pub mod pipeline;

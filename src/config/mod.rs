@@ -44,6 +44,12 @@ pub struct Source {
     pub threads: usize,
     /// How long to wait for broker, topic and login.
     pub connect_timeout: Duration,
+    /// How long a lane's passing trouble may last before the process gives up.
+    pub retry_for: Duration,
+    /// How long a lane that goes may take for its last commit.
+    pub drain_within: Duration,
+    /// What happens when what comes next is not to be had.
+    pub on_gap: OnGap,
     pub kafka: BTreeMap<String, String>,
 }
 
@@ -60,6 +66,15 @@ pub enum Start {
     Latest,
     /// At the first message with this timestamp or a later one, nanoseconds since the epoch.
     Time(i64),
+}
+
+/// What happens when the broker does not have what a lane would read next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnGap {
+    /// The process stops and says what to do.
+    Fail,
+    /// The lane goes on at the oldest message that is there; the ledger names what was skipped.
+    Skip,
 }
 
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError as NativeError, KafkaResult};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::batch::{Forward, Inbox, MessageBatch, Stray, c_name, member_epoch};
 use super::client::{Client, bare_list, offset_list, set_back};
@@ -22,7 +22,7 @@ use super::handed::Handed;
 use super::observer::{Observer, TopicOrigins};
 use super::settings::KafkaSettings;
 use super::trouble::{Trouble, code_name};
-use crate::source::{LaneOwner, Leave, Revoked, Source};
+use crate::source::{Begin, LaneOwner, Leave, Origins, Revoked, Source};
 
 #[cfg(test)]
 mod tests;
@@ -55,6 +55,7 @@ pub struct Consumer {
     inbox: Inbox,
     /// Found beside messages, which go first.
     trouble: Trouble,
+    origins: TopicOrigins,
     /// Last: it is closed when nobody holds a queue of it any more.
     client: Client,
 }
@@ -67,7 +68,7 @@ impl Consumer {
     /// Within `connect_timeout`: [`KafkaError::Setting`], [`KafkaError::Unreachable`],
     /// [`KafkaError::Authentication`], [`KafkaError::UnknownTopic`].
     pub fn start(settings: &KafkaSettings, thread: usize) -> Result<Self, KafkaError> {
-        Observer::connect(settings)?;
+        let observer = Observer::connect(settings)?;
         let config = settings.member(thread)?;
         let client: BaseConsumer<Membership> =
             config.create_with_context(Membership::new()).map_err(KafkaError::creation)?;
@@ -82,6 +83,7 @@ impl Consumer {
             without: None,
             inbox: Inbox::new(client.clone()).ok_or_else(join)?,
             trouble: Trouble::default(),
+            origins: TopicOrigins::new(settings, observer),
             client: Client::new(client, &settings.topic),
         };
         let topics = [settings.topic.as_str()];
@@ -146,7 +148,7 @@ impl Consumer {
             _ => None,
         };
         for (partition, offset) in list.elements().iter().filter_map(offset) {
-            if self.handed.holds(partition) {
+            if self.handed.reads(partition) {
                 let next = next.entry(partition).or_insert(offset);
                 *next = offset.max(*next);
             }
@@ -190,6 +192,32 @@ impl Consumer {
         self.client.resume(&list).map_err(|e| KafkaError::transient("resume partitions", e))?;
         let moved = self.handed.moved().filter(|(p, _)| partitions.contains(p));
         set_back(&self.client, &self.settings.topic, &moved.collect::<Vec<_>>())
+    }
+
+    /// Reads held partitions from these offsets on, forwards or backwards. What librdkafka has queued of
+    /// them is thrown away; a pause is over.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`]: nothing of them is delivered until it is repeated with success.
+    pub fn seek(&mut self, next: &[(i32, i64)]) -> Result<(), KafkaError> {
+        let ours = |(p, _): &&(i32, i64)| self.forwards.contains_key(p);
+        let next: Vec<(i32, i64)> = next.iter().filter(ours).copied().collect();
+        let partitions: Vec<i32> = next.iter().map(|(partition, _)| *partition).collect();
+        partitions.iter().for_each(|partition| self.handed.hold(*partition));
+        let failed = |e: &dyn std::fmt::Display| {
+            KafkaError::transient(format!("go to the positions {next:?}"), e)
+        };
+        // Resumed first: a resume goes on from where librdkafka stopped, the seek then says where to.
+        let list = bare_list(&self.settings.topic, &partitions);
+        self.client.resume(&list).map_err(|e| failed(&e))?;
+        set_back(&self.client, &self.settings.topic, &next).map_err(|e| failed(&e))?;
+        next.iter().for_each(|(partition, offset)| self.handed.begin(*partition, *offset));
+        Ok(())
+    }
+
+    /// Where partitions begin and end, by a client of its own.
+    pub fn origins(&self) -> &TopicOrigins {
+        &self.origins
     }
 
     /// Lets the owner release all partitions, then ends the membership. Dropping a consumer ends it too,
@@ -262,23 +290,34 @@ impl Consumer {
     }
 
     fn take<O: LaneOwner>(&mut self, owner: &mut O, given: &[i32]) -> Result<(), KafkaError> {
-        let offsets = match given {
+        let begins = match given {
             [] => Vec::new(),
-            _ => owner
-                .assigned(given, &TopicOrigins::new(&self.settings))
-                .map_err(KafkaError::Owner)?,
+            _ => owner.assigned(given, &self.origins).map_err(KafkaError::Owner)?,
         };
-        assert_eq!(offsets.len(), given.len(), "the owner names one offset per partition");
-        assert!(offsets.iter().all(|offset| *offset >= 0), "offsets are not negative: {offsets:?}");
-        let next: Vec<_> = given.iter().copied().zip(offsets).collect();
+        assert_eq!(begins.len(), given.len(), "the owner names one beginning per partition");
+        let negative = |begin: &Begin| matches!(begin, Begin::At(offset) if *offset < 0);
+        assert!(!begins.iter().any(negative), "offsets are not negative: {begins:?}");
+        let next: Vec<_> = given.iter().copied().zip(begins).collect();
         tracing::info!(topic = self.settings.topic, ?next, "partitions assigned");
         let assigned = self.assign(&next);
         self.assigned |= assigned.is_ok();
         assigned.map_err(|e| KafkaError::transient("assign partitions", e))
     }
 
-    fn assign(&mut self, next: &[(i32, i64)]) -> KafkaResult<()> {
-        let list = offset_list(&self.settings.topic, next)?;
+    fn assign(&mut self, next: &[(i32, Begin)]) -> KafkaResult<()> {
+        let topic = self.settings.topic.as_str();
+        let mut list = TopicPartitionList::with_capacity(next.len());
+        for &(partition, begin) in next {
+            list.add_partition_offset(
+                topic,
+                partition,
+                match begin {
+                    Begin::At(offset) => Offset::Offset(offset),
+                    // Never out of range, and nothing old is fetched in vain.
+                    Begin::Later => Offset::End,
+                },
+            )?;
+        }
         let cooperative =
             matches!(self.client.rebalance_protocol(), RebalanceProtocol::Cooperative);
         if !cooperative && !self.forwards.is_empty() {
@@ -286,13 +325,29 @@ impl Consumer {
             self.forwards.clear();
             self.handed.clear();
         }
-        for &(partition, offset) in next {
-            self.handed.begin(partition, offset);
+        for &(partition, begin) in next {
+            match begin {
+                Begin::At(offset) => self.handed.begin(partition, offset),
+                Begin::Later => self.handed.hold(partition),
+            }
             let forward = self.inbox.forward(&self.topic, partition);
             let failed = NativeError::Subscription(format!("partition {partition} has no queue"));
             self.forwards.insert(partition, forward.ok_or(failed)?);
         }
-        if cooperative { self.client.incremental_assign(&list) } else { self.client.assign(&list) }
+        if cooperative {
+            self.client.incremental_assign(&list)?;
+        } else {
+            self.client.assign(&list)?;
+        }
+        let all: Vec<i32> = next.iter().map(|(partition, _)| *partition).collect();
+        let is_later = |(_, begin): &&(i32, Begin)| *begin == Begin::Later;
+        let later: Vec<i32> = next.iter().filter(is_later).map(|(p, _)| *p).collect();
+        // A pause of an earlier time with the partition may still stand.
+        self.client.resume(&bare_list(&self.settings.topic, &all))?;
+        match later.is_empty() {
+            true => Ok(()),
+            false => self.client.pause(&bare_list(&self.settings.topic, &later)),
+        }
     }
 
     /// The owner's part of a revocation.
@@ -392,6 +447,14 @@ impl Source for Consumer {
 
     fn commit_offsets(&self, next: &[(i32, i64)]) {
         Self::commit_offsets(self, next);
+    }
+
+    fn origins(&self) -> &dyn Origins {
+        Self::origins(self)
+    }
+
+    fn seek(&mut self, next: &[(i32, i64)]) -> Result<(), KafkaError> {
+        Self::seek(self, next)
     }
 
     fn pause(&self, partitions: &[i32]) -> Result<(), KafkaError> {

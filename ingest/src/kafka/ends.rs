@@ -19,8 +19,8 @@ use crate::source::{End, Ends};
 pub const INTERVAL: Duration = Duration::from_millis(500);
 /// How long one question may take; a close waits for it.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// How often partitions are counted: a topic may grow.
-const RECOUNT: Duration = Duration::from_secs(10);
+/// How often partitions are counted and the topic's id is looked at: a topic may grow, or be made anew.
+const RECOUNT: Duration = Duration::from_secs(2);
 
 /// Watches the ends of partitions on a thread of its own.
 pub struct EndOffsets {
@@ -36,6 +36,8 @@ struct Shared {
     asked: BTreeMap<i32, usize>,
     ends: BTreeMap<i32, End>,
     partitions: usize,
+    /// The topic's id.
+    identity: Option<Arc<str>>,
     errors: BTreeMap<String, u64>,
 }
 
@@ -49,8 +51,7 @@ impl EndOffsets {
         let partitions = observer.partitions();
         let shared = Arc::new(Mutex::new(Shared { partitions, ..Shared::default() }));
         let (wake, woken) = bounded(1);
-        let round =
-            Round { observer, shared: shared.clone(), sequence: 0, counted: Instant::now() };
+        let round = Round { observer, shared: shared.clone(), sequence: 0, counted: None };
         let thread = std::thread::Builder::new()
             .name("end-offsets".into())
             .spawn(move || round.run(&woken, interval))
@@ -127,6 +128,10 @@ impl Ends for EndOffsets {
     fn partitions(&self) -> usize {
         Self::partitions(self)
     }
+
+    fn identity(&self) -> Option<Arc<str>> {
+        lock(&self.shared).identity.clone()
+    }
 }
 
 impl Drop for EndOffsets {
@@ -142,7 +147,7 @@ struct Round {
     observer: Observer,
     shared: Arc<Mutex<Shared>>,
     sequence: u64,
-    counted: Instant,
+    counted: Option<Instant>,
 }
 
 impl Round {
@@ -159,13 +164,10 @@ impl Round {
         let asked: Vec<i32> = lock(&self.shared).asked.keys().copied().collect();
         let fetched_at = Instant::now();
         let bounds = self.observer.bounds(&asked, ANSWER_MAX);
-        if self.counted.elapsed() > RECOUNT {
-            self.counted = fetched_at;
-            // A failure shows in the errors; the old count stays.
-            let _ = self.observer.count_partitions();
-        }
+        let identity = self.look_at_topic(fetched_at);
         let mut shared = lock(&self.shared);
         shared.partitions = self.observer.partitions();
+        shared.identity = identity.or(shared.identity.take());
         for (code, count) in self.observer.take_errors() {
             *shared.errors.entry(code).or_default() += count;
         }
@@ -180,6 +182,19 @@ impl Round {
                 shared.ends.insert(partition, end);
             }
         }
+    }
+}
+
+impl Round {
+    /// Counts partitions and asks for the topic's id, now and then. A failure shows in the errors; what was
+    /// known before stays.
+    fn look_at_topic(&mut self, now: Instant) -> Option<Arc<str>> {
+        if self.counted.is_some_and(|at| now.duration_since(at) < RECOUNT) {
+            return None;
+        }
+        self.counted = Some(now);
+        let _ = self.observer.count_partitions();
+        self.observer.identity(ANSWER_MAX).ok().flatten()
     }
 }
 

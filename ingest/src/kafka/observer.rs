@@ -1,7 +1,7 @@
 //! A client without a group: looks at the topic from outside, so that no fetch stands in its way.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -10,6 +10,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::describe::topic_id;
 use super::error::{KafkaError, is_refusal, is_unknown_topic};
 use super::settings::{KafkaSettings, Start};
 use super::watch::Watch;
@@ -19,6 +20,8 @@ use crate::source::Origins;
 const UNKNOWN_MAX: Duration = Duration::from_secs(1);
 /// The longest wait for one answer, so that errors are looked at in between.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
+/// How long the bounds of a partition or the topic's id may take: a lane waits for them.
+const BOUNDS_MAX: Duration = Duration::from_secs(5);
 /// Events served at a time.
 const EVENTS_MAX: usize = 256;
 
@@ -116,6 +119,17 @@ impl Observer {
         found.ok_or_else(|| KafkaError::transient(action(), "the broker named no offset"))
     }
 
+    /// The topic's id as Kafka prints it; `None` when the brokers know no ids.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`] when there was no answer.
+    pub fn identity(&self, timeout: Duration) -> Result<Option<Arc<str>>, KafkaError> {
+        self.serve();
+        let failed =
+            |e: String| KafkaError::transient(format!("ask for the id of topic {}", self.topic), e);
+        topic_id(self.client.client(), &self.topic, timeout).map_err(failed)
+    }
+
     /// Errors since the last call, by librdkafka's name of the code.
     pub fn take_errors(&self) -> Vec<(String, u64)> {
         self.serve();
@@ -208,26 +222,34 @@ fn partitions_in(
     }
 }
 
-/// Finds where partitions without a ledger begin; connects only when asked.
-pub struct TopicOrigins<'a> {
-    settings: &'a KafkaSettings,
-    observer: OnceCell<Observer>,
+/// Says where partitions begin and end, by a client of its own.
+pub struct TopicOrigins {
+    observer: Observer,
+    start: Start,
 }
 
-impl<'a> TopicOrigins<'a> {
+impl TopicOrigins {
     /// For the topic and the start of these settings.
-    pub fn new(settings: &'a KafkaSettings) -> Self {
-        Self { settings, observer: OnceCell::new() }
+    pub fn new(settings: &KafkaSettings, observer: Observer) -> Self {
+        Self { observer, start: settings.start }
     }
 }
 
-impl Origins for TopicOrigins<'_> {
-    /// Fails as [`Observer::connect`] and [`Observer::start_of`] do.
+impl Origins for TopicOrigins {
     fn offset(&self, partition: i32) -> Result<i64, KafkaError> {
-        if self.observer.get().is_none() {
-            let _ = self.observer.set(Observer::connect(self.settings)?);
-        }
-        let observer = self.observer.get().expect("set just before");
-        observer.start_of(partition, self.settings.start)
+        self.observer.start_of(partition, self.start)
+    }
+
+    fn bounds(&self, partition: i32) -> Result<(i64, i64), KafkaError> {
+        let bounds = self.observer.bounds(&[partition], BOUNDS_MAX)?;
+        let missing = || {
+            let action = format!("find the bounds of {}[{partition}]", self.observer.topic);
+            KafkaError::transient(action, "no broker named them")
+        };
+        bounds.get(&partition).copied().ok_or_else(missing)
+    }
+
+    fn identity(&self) -> Result<Option<Arc<str>>, KafkaError> {
+        self.observer.identity(BOUNDS_MAX)
     }
 }
