@@ -190,4 +190,8 @@ pub trait Ends: Send + Sync {
     /// What the topic was when it was last looked at, as [`Origins::identity`]; `None` before the first
     /// look, or when the brokers know no ids.
     fn identity(&self) -> Option<Arc<str>>;
+
+    /// The same, but not from before `since`: looks again if need be, for a bounded time. `None` also when
+    /// no broker answers. May be called from any thread.
+    fn identity_since(&self, since: Instant) -> Option<Arc<str>>;
 }

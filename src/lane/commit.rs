@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
+use thiserror::Error;
 use tidegauge_flow::{Partition, Span};
+use tidegauge_ingest::Ends;
 use tidegauge_score::Models;
-use tidegauge_sink::{Committed, Cut, LakeError, Lane as Ledger};
+use tidegauge_sink::{Committed, Cut, Lane as Ledger};
 
 use super::{Lane, epoch};
 use crate::executor::Submitted;
@@ -38,9 +40,37 @@ pub(super) struct Flight {
 /// What comes back.
 struct Landed {
     ledger: Box<Ledger>,
-    committed: Result<Committed, LakeError>,
+    committed: Result<Committed>,
     newer: Result<Option<Models>>,
     seconds: f64,
+}
+
+/// Who says whether an input is still the same.
+#[derive(Clone)]
+pub(super) struct Witness {
+    pub ends: Arc<dyn Ends>,
+    pub topic: Arc<str>,
+    pub id: Arc<str>,
+}
+
+/// What was read since the last commit may be of another topic than the ledger's.
+#[derive(Debug, Error)]
+#[error(
+    "topic {topic} was deleted and made anew while it was read: nothing of this epoch is committed"
+)]
+pub struct OtherTopic {
+    topic: Arc<str>,
+}
+
+impl Witness {
+    /// What was read before `cut_at` is of the same topic, if the topic is the same after it. Nobody who
+    /// says so is no objection: brokers may be away for a while, or know no ids.
+    fn check(&self, cut_at: Instant) -> Result<(), OtherTopic> {
+        match self.ends.identity_since(cut_at) {
+            Some(id) if id != self.id => Err(OtherTopic { topic: self.topic.clone() }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// One epoch of a lane that is in the lake.
@@ -184,9 +214,14 @@ impl Lane {
         let landed = Arc::new(Mutex::new(None));
         let (slot, pipeline) = (landed.clone(), self.pipeline.clone());
         let in_force = self.scorer.model_sets().to_vec();
+        let (witness, cut_at) = (self.witness.clone(), pipeline.clock.instant());
         let work = move || {
             let began = pipeline.clock.instant();
-            let committed = ledger.commit(cut, now_us);
+            let same = witness.map_or(Ok(()), |witness| witness.check(cut_at));
+            let committed = match same {
+                Ok(()) => ledger.commit(cut, now_us).map_err(anyhow::Error::from),
+                Err(other) => Err(other.into()),
+            };
             let seconds = (pipeline.clock.instant() - began).as_secs_f64();
             let newer = newer_models(&pipeline, &in_force, committed.is_ok());
             let back = Landed { ledger, committed, newer, seconds };

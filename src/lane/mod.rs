@@ -20,13 +20,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tidegauge_aggregate::{Closing, WindowSettings, Windows};
 use tidegauge_flow::{Partition, Readings, Sensors};
-use tidegauge_ingest::{Decoder, Format, Message};
+use tidegauge_ingest::{Decoder, Ends, Format, Message};
 use tidegauge_score::{Models, Scorer, Stamp, Status};
 use tidegauge_serve::LaneMetrics;
 use tidegauge_sink::{ClosedBy, Jump, JumpReason, Lane as Ledger};
 
-use self::commit::Hold;
-pub use self::commit::Settled;
+use self::commit::{Hold, Witness};
+pub use self::commit::{OtherTopic, Settled};
 use self::epoch::Epoch;
 pub use self::epoch::late_schema;
 pub use self::idle::IdleClock;
@@ -44,6 +44,8 @@ pub struct Lane {
     /// What each input is, where it can tell: topic -> id.
     identities: BTreeMap<Arc<str>, String>,
     identities_changed: bool,
+    /// Says at each commit whether the input is still the same.
+    witness: Option<Witness>,
     decoder: Decoder,
     sensors: Sensors,
     windows: Windows,
@@ -98,6 +100,7 @@ impl Lane {
             name: name.into(),
             running: ledger.next_epoch(),
             identities: ledger.newest().inputs.clone(),
+            witness: None,
             identities_changed: false,
             hold: Hold::Here(Box::new(ledger)),
             inputs,
@@ -213,6 +216,16 @@ impl Lane {
             self.identities.insert(input.clone(), identity.to_owned());
             self.identities_changed = true;
         }
+    }
+
+    /// From now on each commit makes sure that the input is still what it was identified as: a topic that
+    /// was made anew meanwhile may have given readings from the middle of it.
+    pub fn set_witness(&mut self, topic: &Arc<str>, ends: &Arc<dyn Ends>) {
+        self.witness = self.identities.get(topic).map(|id| Witness {
+            ends: ends.clone(),
+            topic: topic.clone(),
+            id: id.as_str().into(),
+        });
     }
 
     /// Moves an input's position without reading, before anything of it was read. The next epoch says so.

@@ -50,8 +50,16 @@ pub(super) struct Draining {
 pub(super) struct Released {
     /// The last thing committed while it drained.
     pub settled: Option<Settled>,
-    /// Why what was in hand is not committed; the next owner reads it again.
-    pub dropped: Option<(Dropped, anyhow::Error)>,
+    pub ending: Ending,
+}
+
+/// What became of what was in hand.
+pub(super) enum Ending {
+    Committed,
+    /// Not committed: the next owner reads it again.
+    Dropped(Dropped, anyhow::Error),
+    /// Not committed, and a person must act.
+    Failed(anyhow::Error),
 }
 
 impl Consuming {
@@ -98,7 +106,7 @@ impl Consuming {
 
     /// Lets go without a commit.
     pub fn abandon(self, why: Dropped, error: anyhow::Error) -> Released {
-        Released { settled: None, dropped: Some((why, error)) }
+        Released { settled: None, ending: Ending::Dropped(why, error) }
     }
 }
 
@@ -109,7 +117,7 @@ impl Draining {
         loop {
             if !self.lane.wait(Some(self.until)) {
                 let late = anyhow::anyhow!("its last commit was not done in time");
-                return Released { settled, dropped: Some((Dropped::Deadline, late)) };
+                return Released { settled, ending: Ending::Dropped(Dropped::Deadline, late) };
             }
             match self.lane.land() {
                 Ok(landed) => settled = landed.or(settled),
@@ -117,7 +125,7 @@ impl Draining {
             }
             match self.lane.cut(now_us) {
                 Ok(true) => {}
-                Ok(false) => return Released { settled, dropped: None },
+                Ok(false) => return Released { settled, ending: Ending::Committed },
                 Err(error) => return Released::failed(settled, error),
             }
         }
@@ -126,10 +134,10 @@ impl Draining {
 
 impl Released {
     fn failed(settled: Option<Settled>, error: anyhow::Error) -> Self {
-        let why = match weigh(&error) {
-            Weight::Passes(why) => why,
-            Weight::Final => Dropped::Failed,
+        let ending = match weigh(&error) {
+            Weight::Passes(why) => Ending::Dropped(why, error),
+            Weight::Final => Ending::Failed(error),
         };
-        Self { settled, dropped: Some((why, error)) }
+        Self { settled, ending }
     }
 }

@@ -12,7 +12,7 @@ use tidegauge_ingest::{Batch, Begin, Ends, LaneOwner, Origins, OwnerError, Revok
 use tidegauge_serve::Dropped;
 
 use super::gap::{self, Gap};
-use super::held::{Consuming, Draining, Held, Released, Waiting};
+use super::held::{Consuming, Draining, Ending, Held, Released, Waiting};
 use super::orders::Orders;
 use super::trouble::{Trouble, Weight, weigh};
 use crate::config::OnGap;
@@ -146,9 +146,7 @@ impl Lanes {
         let trouble = held.trouble;
         let released = self.drain(vec![(partition, *held)]);
         for (_, released) in released {
-            if let Some((_, error)) = released.dropped
-                && weigh(&error) == Weight::Final
-            {
+            if let Ending::Failed(error) = released.ending {
                 return Err(error);
             }
         }
@@ -255,7 +253,7 @@ impl Lanes {
         for (partition, released) in self.let_go(&partitions) {
             tell(&mut told, &self.topic, released.settled);
             let name = self.lane_name(partition);
-            if let Some((_, error)) = released.dropped {
+            if let Ending::Dropped(_, error) | Ending::Failed(error) = released.ending {
                 let what = || format!("lane {name} could not commit at the end");
                 result = result.and(Err(error).with_context(what));
             }
@@ -305,12 +303,14 @@ impl Lanes {
 
     /// Says and counts what a lane that goes could not commit.
     fn note(&self, partition: i32, released: Released) -> Released {
-        if let Some((why, error)) = &released.dropped {
-            let lane = self.lane_name(partition);
-            let error = format!("{error:#}");
-            tracing::warn!(lane, error, why = why.as_str(), "dropped what was not committed");
-            self.pipeline.metrics.lane_dropped(*why);
-        }
+        let (why, error) = match &released.ending {
+            Ending::Committed => return released,
+            Ending::Dropped(why, error) => (*why, error),
+            Ending::Failed(error) => (Dropped::Failed, error),
+        };
+        let (lane, error) = (self.lane_name(partition), format!("{error:#}"));
+        tracing::warn!(lane, error, why = why.as_str(), "dropped what was not committed");
+        self.pipeline.metrics.lane_dropped(why);
         released
     }
 
@@ -356,6 +356,7 @@ impl Lanes {
         lane.input(&partition, start);
         if let Some(identity) = &identity {
             lane.identify(&self.topic, identity);
+            lane.set_witness(&self.topic, &self.ends);
         }
         // A lane that is new begins here for good: `latest` must not mean another place after a crash.
         lane.commit(self.pipeline.clock.now_us())?;
@@ -415,11 +416,8 @@ impl LaneOwner for Lanes {
         let (mut told, mut result) = (Vec::new(), Ok(()));
         for (_, released) in self.let_go(partitions) {
             tell(&mut told, &self.topic, released.settled);
-            match released.dropped {
-                Some((_, error)) if weigh(&error) == Weight::Final => {
-                    result = result.and(Err(error));
-                }
-                _ => {}
+            if let Ending::Failed(error) = released.ending {
+                result = result.and(Err(error));
             }
         }
         result.map(|()| told).map_err(OwnerError::from)

@@ -8,8 +8,6 @@ mod gap;
 mod held;
 mod lanes;
 mod orders;
-#[cfg(test)]
-mod tests;
 mod trouble;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use tidegauge_serve::Dropped;
 use tidegauge_sink::LakeError;
 
 use crate::config::units;
+use crate::lane::OtherTopic;
 
 /// The first wait before another try; doubled with each.
 const WAIT_FIRST: Duration = Duration::from_millis(200);
@@ -48,6 +49,9 @@ fn weigh_one(error: &(dyn std::error::Error + 'static)) -> Weight {
             | KafkaError::UnknownTopic { .. } => failed,
             _ => Weight::Final,
         };
+    }
+    if error.downcast_ref::<OtherTopic>().is_some() {
+        return failed;
     }
     if error.downcast_ref::<StoreError>().is_some_and(passes) {
         return failed;
@@ -122,5 +126,53 @@ impl Trouble {
         self.tries += 1;
         self.at = now + jitter(wait);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    fn store(kind: io::ErrorKind) -> anyhow::Error {
+        let (action, path) = ("write", "x".to_string());
+        LakeError::from(StoreError::Failed { action, path, source: kind.into() }).into()
+    }
+
+    #[test]
+    fn fm_29_only_what_passes_by_itself_is_tried_again() {
+        let fenced = LakeError::Fenced { lane: "t-0".into(), epoch: 3, by: "x".into() };
+        let transient = KafkaError::Transient { action: "a".into(), reason: "b".into() };
+        let (fenced, transient) = (anyhow::Error::from(fenced), anyhow::Error::from(transient));
+        let lost = KafkaError::Fatal { code: "a".into(), reason: "b".into() };
+        let cases = [
+            (store(io::ErrorKind::TimedOut), Weight::Passes(Dropped::Failed)),
+            (store(io::ErrorKind::StorageFull), Weight::Final),
+            (store(io::ErrorKind::PermissionDenied), Weight::Final),
+            (store(io::ErrorKind::ReadOnlyFilesystem), Weight::Final),
+            (fenced.context("cannot take lane t-0"), Weight::Passes(Dropped::Fenced)),
+            (transient, Weight::Passes(Dropped::Failed)),
+            (lost.into(), Weight::Final),
+            (anyhow!("the query fails"), Weight::Final),
+        ];
+        for (error, weight) in cases {
+            assert_eq!(weigh(&error), weight, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn waits_grow_and_end() {
+        let start = Instant::now();
+        let mut trouble = Trouble::new(start);
+        let (mut now, mut waits) = (start, Vec::new());
+        let bound = Duration::from_secs(60);
+        while trouble.again(now, bound, anyhow!("x"), |d| d).is_ok() {
+            waits.push(trouble.at - now);
+            now = trouble.at;
+        }
+        assert!(waits.windows(2).all(|w| w[0] <= w[1]), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= WAIT_MOST), "{waits:?}");
+        assert!(now - start <= bound + WAIT_MOST, "{:?}", now - start);
     }
 }

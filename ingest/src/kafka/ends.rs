@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::error::KafkaError;
-use super::observer::Observer;
+use super::observer::{Observer, TopicIdentity};
 use super::settings::KafkaSettings;
 use crate::source::{End, Ends};
 
@@ -27,6 +27,7 @@ pub struct EndOffsets {
     shared: Arc<Mutex<Shared>>,
     wake: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    identity: TopicIdentity,
 }
 
 #[derive(Default)]
@@ -49,6 +50,7 @@ impl EndOffsets {
     pub fn start(settings: &KafkaSettings, interval: Duration) -> Result<Self, KafkaError> {
         let observer = Observer::connect(settings)?;
         let partitions = observer.partitions();
+        let identity = observer.topic_identity();
         let shared = Arc::new(Mutex::new(Shared { partitions, ..Shared::default() }));
         let (wake, woken) = bounded(1);
         let round = Round { observer, shared: shared.clone(), sequence: 0, counted: None };
@@ -56,7 +58,7 @@ impl EndOffsets {
             .name("end-offsets".into())
             .spawn(move || round.run(&woken, interval))
             .map_err(|e| KafkaError::transient("start the thread for end offsets", e))?;
-        Ok(Self { shared, wake: Some(wake), thread: Some(thread) })
+        Ok(Self { shared, wake: Some(wake), thread: Some(thread), identity })
     }
 
     /// Adds partitions to those that are asked for, until each call has had its [`EndOffsets::forget`].
@@ -131,6 +133,10 @@ impl Ends for EndOffsets {
 
     fn identity(&self) -> Option<Arc<str>> {
         lock(&self.shared).identity.clone()
+    }
+
+    fn identity_since(&self, since: Instant) -> Option<Arc<str>> {
+        self.identity.since(since)
     }
 }
 

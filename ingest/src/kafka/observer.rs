@@ -1,7 +1,8 @@
 //! A client without a group: looks at the topic from outside, so that no fetch stands in its way.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -22,15 +23,21 @@ const UNKNOWN_MAX: Duration = Duration::from_secs(1);
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 /// How long the bounds of a partition or the topic's id may take: a lane waits for them.
 const BOUNDS_MAX: Duration = Duration::from_secs(5);
+/// How long a commit may wait to hear that the topic is still the same.
+const IDENTITY_MAX: Duration = Duration::from_secs(1);
+/// How long one partition's offset may take when others' brokers are away.
+const ONE_MAX: Duration = Duration::from_millis(250);
 /// Events served at a time.
 const EVENTS_MAX: usize = 256;
 
 /// A connection that asks about one topic.
 pub struct Observer {
-    client: BaseConsumer<Watch>,
+    client: Arc<BaseConsumer<Watch>>,
     topic: String,
     partitions: usize,
     timeout: Duration,
+    /// Which partition is asked for first when brokers are away.
+    turn: Cell<usize>,
 }
 
 impl Observer {
@@ -45,10 +52,11 @@ impl Observer {
             .create_with_context(Watch::of("observer"))
             .map_err(KafkaError::creation)?;
         let mut observer = Self {
-            client,
+            client: Arc::new(client),
             topic: settings.topic.clone(),
             partitions: 0,
             timeout: settings.connect_timeout,
+            turn: Cell::new(0),
         };
         let begun = Instant::now();
         let mut last = "no answer".to_owned();
@@ -130,14 +138,47 @@ impl Observer {
         topic_id(self.client.client(), &self.topic, timeout).map_err(failed)
     }
 
+    /// The same for other threads.
+    pub(crate) fn topic_identity(&self) -> TopicIdentity {
+        let (client, topic) = (self.client.clone(), self.topic.clone());
+        TopicIdentity { client, topic, last: Mutex::default() }
+    }
+
     /// Errors since the last call, by librdkafka's name of the code.
     pub fn take_errors(&self) -> Vec<(String, u64)> {
         self.serve();
         self.client.context().take_counts()
     }
 
-    /// One `ListOffsets` per broker; only answers that are offsets count.
+    /// All at once, else one by one: librdkafka throws all answers away when a broker gives none, and the
+    /// partitions of the others must not look as if they had no end.
     fn offsets(
+        &self,
+        partitions: &[i32],
+        at: Offset,
+        timeout: Duration,
+    ) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let all = self.offsets_at_once(partitions, at, timeout);
+        if all.is_ok() || partitions.len() < 2 {
+            return all;
+        }
+        let until = Instant::now() + timeout;
+        // Another one first each time: none is left out for good when the time is short.
+        let first = self.turn.get() % partitions.len();
+        self.turn.set(first + 1);
+        let mut found = BTreeMap::new();
+        for partition in partitions.iter().cycle().skip(first).take(partitions.len()) {
+            let left = until.saturating_duration_since(Instant::now()).min(ONE_MAX);
+            if left.is_zero() {
+                break;
+            }
+            found.extend(self.offsets_at_once(&[*partition], at, left).unwrap_or_default());
+        }
+        if found.is_empty() { all } else { Ok(found) }
+    }
+
+    /// One `ListOffsets` per broker; only answers that are offsets count.
+    fn offsets_at_once(
         &self,
         partitions: &[i32],
         at: Offset,
@@ -205,6 +246,30 @@ impl Observer {
                 return;
             }
         }
+    }
+}
+
+/// The topic's id for whoever must know that it still is the same; one question serves all who ask at once.
+pub(crate) struct TopicIdentity {
+    client: Arc<BaseConsumer<Watch>>,
+    topic: String,
+    /// When it was last asked for, and what came; nothing when no broker answered.
+    last: Mutex<Option<(Instant, Option<Arc<str>>)>>,
+}
+
+impl TopicIdentity {
+    pub(crate) fn since(&self, since: Instant) -> Option<Arc<str>> {
+        // Held while it asks: who comes meanwhile has the same question.
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, found)) = &*last
+            && *at >= since
+        {
+            return found.clone();
+        }
+        let at = Instant::now();
+        let found = topic_id(self.client.client(), &self.topic, IDENTITY_MAX).ok().flatten();
+        *last = Some((at, found.clone()));
+        found
     }
 }
 

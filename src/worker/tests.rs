@@ -1,1 +1,0 @@
-//! The worker on a source in memory.
