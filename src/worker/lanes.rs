@@ -134,7 +134,8 @@ impl Lanes {
     /// # Errors
     /// What is final.
     pub fn obey<S: Source>(&mut self, source: &mut S) -> Result<()> {
-        Ok(self.orders.carry_out(source)?)
+        let (now, bound) = (self.now(), self.retry_for());
+        self.orders.carry_out(source, now, bound)
     }
 
     /// A lane can't be read on from where it stands: commits what is in hand and opens it again.

@@ -1,9 +1,13 @@
 //! What the source is to do for the lanes; kept until it is done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use tidegauge_ingest::Source;
 use tidegauge_ingest::kafka::KafkaError;
+
+use super::trouble::Trouble;
 
 /// Orders by partition; one that goes takes its orders along.
 #[derive(Debug, Default)]
@@ -11,6 +15,7 @@ pub(super) struct Orders {
     stop: BTreeSet<i32>,
     go_on: BTreeSet<i32>,
     seek: BTreeMap<i32, i64>,
+    trouble: Option<Trouble>,
 }
 
 impl Orders {
@@ -39,38 +44,43 @@ impl Orders {
     }
 
     /// # Errors
-    /// [`KafkaError::Fatal`] and the like; what did not work for the moment is tried again.
-    pub fn carry_out<S: Source>(&mut self, source: &mut S) -> Result<(), KafkaError> {
-        if !self.stop.is_empty() {
-            let partitions: Vec<i32> = self.stop.iter().copied().collect();
-            if done(source.pause(&partitions))? {
-                self.stop.clear();
-            }
+    /// What is final, and what has failed for longer than `bound`.
+    pub fn carry_out<S: Source>(
+        &mut self,
+        source: &mut S,
+        now: Instant,
+        bound: Duration,
+    ) -> Result<()> {
+        if self.trouble.is_some_and(|trouble| trouble.at > now) {
+            return Ok(());
         }
-        if !self.seek.is_empty() {
-            let next: Vec<(i32, i64)> = self.seek.iter().map(|(p, n)| (*p, *n)).collect();
-            if done(source.seek(&next))? {
-                self.seek.clear();
+        match self.try_all(source) {
+            Ok(()) => self.trouble = None,
+            Err(error @ KafkaError::Transient { .. }) => {
+                if self.trouble.is_none() {
+                    tracing::warn!(%error, "the source will be asked again");
+                }
+                let trouble = self.trouble.get_or_insert_with(|| Trouble::new(now));
+                trouble.again(now, bound, error.into(), |wait| wait)?;
             }
-        }
-        if !self.go_on.is_empty() {
-            let partitions: Vec<i32> = self.go_on.iter().copied().collect();
-            if done(source.resume(&partitions))? {
-                self.go_on.clear();
-            }
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }
-}
 
-/// Whether it is done; passing trouble is no error.
-fn done(result: Result<(), KafkaError>) -> Result<bool, KafkaError> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(error @ KafkaError::Transient { .. }) => {
-            tracing::warn!(%error, "the source will be asked again");
-            Ok(false)
+    fn try_all<S: Source>(&mut self, source: &mut S) -> Result<(), KafkaError> {
+        if !self.stop.is_empty() {
+            source.pause(&self.stop.iter().copied().collect::<Vec<_>>())?;
+            self.stop.clear();
         }
-        Err(error) => Err(error),
+        if !self.seek.is_empty() {
+            source.seek(&self.seek.iter().map(|(p, next)| (*p, *next)).collect::<Vec<_>>())?;
+            self.seek.clear();
+        }
+        if !self.go_on.is_empty() {
+            source.resume(&self.go_on.iter().copied().collect::<Vec<_>>())?;
+            self.go_on.clear();
+        }
+        Ok(())
     }
 }

@@ -5,7 +5,8 @@
 //! the partitions' messages stall without a word. *Why what stays is set back at a rebalance*: see
 //! `handed.rs`.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use rdkafka::error::{KafkaError as NativeError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::batch::{Forward, Inbox, MessageBatch, Stray, c_name, member_epoch};
-use super::client::{Client, bare_list, offset_list, set_back};
+use super::client::{Client, bare_list, offset_list, seek, set_back};
 use super::context::{Membership, Rebalance, let_go};
 use super::error::KafkaError;
 use super::handed::Handed;
@@ -37,6 +38,9 @@ const LEAVE_LINGER: Duration = Duration::from_millis(100);
 /// How long after joining a share of something may follow: a question for the topic's name lies between.
 const ASSIGNMENT_MAX: Duration = Duration::from_secs(1);
 
+/// How long librdkafka may refuse a position before its partition is assigned anew.
+const ADRIFT_MAX: Duration = Duration::from_secs(1);
+
 /// What a closing consumer could not do.
 pub type Release = Result<(), KafkaError>;
 
@@ -56,6 +60,10 @@ pub struct Consumer {
     /// Found beside messages, which go first.
     trouble: Trouble,
     origins: TopicOrigins,
+    /// Paused by the owner.
+    paused: RefCell<BTreeSet<i32>>,
+    /// Since when librdkafka refuses to go where it is told.
+    adrift: Option<Instant>,
     /// Last: it is closed when nobody holds a queue of it any more.
     client: Client,
 }
@@ -84,6 +92,8 @@ impl Consumer {
             inbox: Inbox::new(client.clone()).ok_or_else(join)?,
             trouble: Trouble::default(),
             origins: TopicOrigins::new(settings, observer),
+            paused: RefCell::default(),
+            adrift: None,
             client: Client::new(client, &settings.topic),
         };
         let topics = [settings.topic.as_str()];
@@ -180,7 +190,9 @@ impl Consumer {
     /// [`KafkaError::Transient`].
     pub fn pause(&self, partitions: &[i32]) -> Result<(), KafkaError> {
         let list = bare_list(&self.settings.topic, partitions);
-        self.client.pause(&list).map_err(|e| KafkaError::transient("pause partitions", e))
+        self.client.pause(&list).map_err(|e| KafkaError::transient("pause partitions", e))?;
+        self.paused.borrow_mut().extend(partitions);
+        Ok(())
     }
 
     /// Reads paused partitions on from where they stopped.
@@ -190,6 +202,7 @@ impl Consumer {
     pub fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError> {
         let list = bare_list(&self.settings.topic, partitions);
         self.client.resume(&list).map_err(|e| KafkaError::transient("resume partitions", e))?;
+        self.paused.borrow_mut().retain(|partition| !partitions.contains(partition));
         let moved = self.handed.moved().filter(|(p, _)| partitions.contains(p));
         set_back(&self.client, &self.settings.topic, &moved.collect::<Vec<_>>())
     }
@@ -204,15 +217,43 @@ impl Consumer {
         let next: Vec<(i32, i64)> = next.iter().filter(ours).copied().collect();
         let partitions: Vec<i32> = next.iter().map(|(partition, _)| *partition).collect();
         partitions.iter().for_each(|partition| self.handed.hold(*partition));
-        let failed = |e: &dyn std::fmt::Display| {
-            KafkaError::transient(format!("go to the positions {next:?}"), e)
-        };
+        self.paused.borrow_mut().retain(|partition| !partitions.contains(partition));
         // Resumed first: a resume goes on from where librdkafka stopped, the seek then says where to.
         let list = bare_list(&self.settings.topic, &partitions);
-        self.client.resume(&list).map_err(|e| failed(&e))?;
-        set_back(&self.client, &self.settings.topic, &next).map_err(|e| failed(&e))?;
+        let sought = self.client.resume(&list).and_then(|()| {
+            seek(&self.client, &self.settings.topic, &next)?;
+            next.iter().for_each(|(partition, offset)| self.handed.begin(*partition, *offset));
+            Ok(())
+        });
+        let moved = sought.or_else(|error| {
+            // Right after an assignment it is only too early.
+            let since = *self.adrift.get_or_insert_with(Instant::now);
+            match since.elapsed() >= ADRIFT_MAX {
+                true => self.assign_anew(&next),
+                false => Err(error),
+            }
+        });
+        if moved.is_ok() {
+            self.adrift = None;
+        }
+        moved.map_err(|e| KafkaError::transient(format!("go to the positions {next:?}"), e))
+    }
+
+    /// A topic that was deleted and made anew has stopped librdkafka's reading of its partitions for good;
+    /// only an assignment begins it again.
+    fn assign_anew(&mut self, next: &[(i32, i64)]) -> KafkaResult<()> {
         next.iter().for_each(|(partition, offset)| self.handed.begin(*partition, *offset));
-        Ok(())
+        let is_wanted = |(p, _): &(i32, Begin)| next.iter().any(|(wanted, _)| wanted == p);
+        let all: Vec<(i32, Begin)> = self.handed.begins().collect();
+        match self.client.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => {
+                let some: Vec<(i32, Begin)> = all.into_iter().filter(is_wanted).collect();
+                let partitions: Vec<i32> = some.iter().map(|(partition, _)| *partition).collect();
+                self.client.incremental_unassign(&bare_list(&self.settings.topic, &partitions))?;
+                self.assign(&some)
+            }
+            _ => self.assign(&all),
+        }
     }
 
     /// Where partitions begin and end, by a client of its own.
@@ -340,13 +381,14 @@ impl Consumer {
             self.client.assign(&list)?;
         }
         let all: Vec<i32> = next.iter().map(|(partition, _)| *partition).collect();
-        let is_later = |(_, begin): &&(i32, Begin)| *begin == Begin::Later;
-        let later: Vec<i32> = next.iter().filter(is_later).map(|(p, _)| *p).collect();
+        let paused = self.paused.borrow();
+        let is_still = |(p, begin): &&(i32, Begin)| *begin == Begin::Later || paused.contains(p);
+        let still: Vec<i32> = next.iter().filter(is_still).map(|(p, _)| *p).collect();
         // A pause of an earlier time with the partition may still stand.
         self.client.resume(&bare_list(&self.settings.topic, &all))?;
-        match later.is_empty() {
+        match still.is_empty() {
             true => Ok(()),
-            false => self.client.pause(&bare_list(&self.settings.topic, &later)),
+            false => self.client.pause(&bare_list(&self.settings.topic, &still)),
         }
     }
 
@@ -368,6 +410,7 @@ impl Consumer {
         let_go(&self.client, &bare_list(&self.settings.topic, gone))
             .map_err(|e| KafkaError::transient("give partitions up", e))?;
         self.forwards.retain(|partition, _| !gone.contains(partition));
+        self.paused.borrow_mut().retain(|partition| !gone.contains(partition));
         self.handed.end(gone);
         self.assigned &= !self.forwards.is_empty();
         Ok(())

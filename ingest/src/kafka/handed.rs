@@ -6,6 +6,8 @@
 //! batch again. After each rebalance the consumer therefore sets what it keeps back to these positions,
 //! and what comes from below them is dropped here.
 
+use crate::source::Begin;
+
 #[cfg(test)]
 mod tests;
 
@@ -68,6 +70,14 @@ impl Handed {
         }
         (mark.next, mark.moved) = (offset + 1, true);
         true
+    }
+
+    /// Where each held partition goes on.
+    pub(crate) fn begins(&self) -> impl Iterator<Item = (i32, Begin)> {
+        self.marks.iter().map(|mark| match mark.held {
+            true => (mark.partition, Begin::Later),
+            false => (mark.partition, Begin::At(mark.next)),
+        })
     }
 
     /// Whether the partition is read.

@@ -2,6 +2,7 @@
 
 mod drain;
 mod gap;
+mod kafka;
 mod store;
 mod topic;
 mod trouble;
