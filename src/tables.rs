@@ -150,6 +150,7 @@ fn commit_batch(rows: &[Record]) -> Result<RecordBatch> {
         ("aggregated", count(&|r| r.counters.aggregated)),
         ("late", count(&|r| r.counters.late)),
         ("filtered", count(&|r| r.counters.filtered)),
+        ("duplicate", count(&|r| r.counters.duplicate)),
         ("rows", count(&|r| r.counters.rows)),
         ("open", count(&|r| r.counters.open)),
         ("files", count(&|r| r.files.len() as u64)),

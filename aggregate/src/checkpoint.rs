@@ -1,8 +1,8 @@
 //! The saved state of a lane's windows, keys included.
 //!
 //! Layout, version 1: `TGCP`, u32 version, u32 header length, header (JSON), then one Arrow IPC stream
-//! per section, each preceded by its u64 length: first the sensors, then one per open pane. All integers
-//! little-endian. A pane's stream has the columns `sensor`, `readings`, then the aggregates' states.
+//! per section, each preceded by its u64 length: first the sensors, then one per open pane, then the ids of
+//! events, for panes that have some. All integers little-endian. A pane's stream has the columns `sensor`, `readings`, then the aggregates' states.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tidegauge_flow::Sensors;
 use crate::error::AggregateError;
 use crate::query::Query;
 use crate::watermark::Watermark;
-use crate::windows::{WindowSettings, Windows, pane::Pane};
+use crate::windows::{WindowSettings, Windows, ids::Ids, pane::Pane};
 
 const MAGIC: &[u8; 4] = b"TGCP";
 const VERSION: u32 = 1;
@@ -31,6 +31,9 @@ struct Header {
     closed_before: Option<i64>,
     /// Ends of the open panes and, per aggregate, how many state columns it has.
     panes: Vec<PaneHeader>,
+    /// Ends of the open panes whose events' ids are saved too, in sections after those of the panes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ids: Vec<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,12 +60,18 @@ impl Windows {
             sections.push(pane_batch(pane)?);
             panes.push(PaneHeader { end, state_columns });
         }
+        let mut ids = Vec::new();
+        for (&end, pane) in self.panes_mut().iter().filter(|(_, pane)| !pane.ids.is_empty()) {
+            sections.push(pane.ids.batch()?);
+            ids.push(end);
+        }
         let header = Header {
             plan: self.query.hash().to_string(),
             datafusion: datafusion::DATAFUSION_VERSION.to_string(),
             watermark: self.watermark.clone(),
             closed_before: self.closed_before_ns(),
             panes,
+            ids,
         };
         write(&header, &sections)
     }
@@ -91,9 +100,14 @@ impl Windows {
         windows.watermark = header.watermark;
         windows.watermark.set_out_of_order(settings.out_of_order_ns);
         windows.set_closed_before(header.closed_before);
-        for (pane, batch) in header.panes.iter().zip(sections) {
+        for (pane, batch) in header.panes.iter().zip(sections.by_ref()) {
             let restored = pane_from(&batch, &pane.state_columns, sensors.len())?;
             windows.panes_mut().insert(pane.end, restored);
+        }
+        for (end, batch) in header.ids.iter().zip(sections) {
+            let pane = windows.panes_mut().get_mut(end);
+            let pane = pane.ok_or_else(|| refuse("it has the ids of a window that is not open"))?;
+            pane.ids = Ids::from_batch(&batch).ok_or_else(|| refuse("a window's ids are none"))?;
         }
         Ok((windows, sensors))
     }
@@ -185,7 +199,7 @@ fn read(bytes: &[u8]) -> Result<(Header, Vec<RecordBatch>), AggregateError> {
         let length = usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX);
         sections.push(section(take(&mut rest, length)?)?);
     }
-    if sections.len() != header.panes.len() + 1 {
+    if sections.len() != header.panes.len() + header.ids.len() + 1 {
         return Err(refuse(&format!("it holds {} sections, not all of them", sections.len())));
     }
     Ok((header, sections))

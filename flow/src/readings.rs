@@ -67,7 +67,8 @@ impl Column {
     }
 }
 
-/// Readings of one partition in the order of their offsets. All columns have the same length.
+/// Readings of one partition in the order of their offsets. All columns have the same length, but for
+/// an empty `id`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Readings {
     pub sensor: Vec<SensorId>,
@@ -75,6 +76,8 @@ pub struct Readings {
     pub time_ns: Vec<i64>,
     pub offset: Vec<i64>,
     pub values: Vec<Column>,
+    /// Digests of the events' ids; empty when events have none.
+    pub id: Vec<u128>,
 }
 
 impl Readings {
@@ -94,6 +97,7 @@ impl Readings {
         self.sensor.clear();
         self.time_ns.clear();
         self.offset.clear();
+        self.id.clear();
         self.values.iter_mut().for_each(Column::clear);
     }
 

@@ -5,7 +5,7 @@
 //! 1. The message: `tombstone`, `too_large`, `empty`, `not_utf8`.
 //! 2. Its form. JSON: `too_deep`, `malformed`, `not_an_object`. CSV: `malformed`.
 //! 3. `duplicate_field`.
-//! 4. The mapped fields one by one, in the order time, key, values: `missing_field`, `null_field`,
+//! 4. The mapped fields one by one, in the order time, key, values, id: `missing_field`, `null_field`,
 //!    `wrong_type`, `key_too_long`, `bad_time`, `not_finite`.
 //! 5. The time's range: `too_old`, `too_early`.
 //! 6. The lane's room: `too_many_sensors`. A rejected message leaves no trace in the directory.
@@ -56,6 +56,8 @@ pub struct Decoded<'a> {
     pub key: &'a [KeyPart<'a>],
     /// The values, in the mapping's order; `None` is a null.
     pub values: &'a [Option<f64>],
+    /// A digest of the event's id, when the mapping names one.
+    pub id: Option<u128>,
 }
 
 /// Decodes messages of one format by one mapping; its buffers serve all of them.
@@ -102,6 +104,7 @@ impl Decoder {
             out.sensor.push(sensors.intern(decoded.key).ok_or_else(full)?);
             out.time_ns.push(decoded.time_ns);
             out.offset.push(message.offset);
+            out.id.extend(decoded.id);
             for (column, value) in out.values.iter_mut().zip(decoded.values) {
                 column.push(*value);
             }
@@ -142,10 +145,17 @@ impl Decoder {
                 .map_err(|reason| roles.reject(reason, *slot))?;
             self.values.push(value);
         }
+        let id = match roles.id() {
+            None => None,
+            Some(slot) => {
+                let id = fields::id(fields.get(text, slot));
+                Some(id.map_err(|reason| roles.reject(reason, slot))?)
+            }
+        };
         let arrival_ns = arrival_ns(message, now_ns);
         let time_ns = in_range(moment, &self.mapping, arrival_ns)
             .map_err(|reason| roles.reject(reason, roles.time()))?;
-        take(Decoded { time_ns, key, values: &self.values })
+        take(Decoded { time_ns, key, values: &self.values, id })
     }
 
     /// Finds the mapped fields; gives the text that [`Decoder::fields`] refer to.

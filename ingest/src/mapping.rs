@@ -77,6 +77,8 @@ pub struct EventMapping {
     pub key: Arc<KeySchema>,
     /// The fields with numbers.
     pub values: Vec<String>,
+    /// The field that tells an event from its duplicates, if readings shall be counted once each.
+    pub id: Option<String>,
     /// The sizes that a message may have.
     pub limits: Limits,
     /// An event before this time is rejected, nanoseconds since the epoch.
@@ -93,6 +95,7 @@ impl EventMapping {
             time_format: TimeFormat::Text,
             key,
             values,
+            id: None,
             limits: Limits::default(),
             earliest_ns: EARLIEST_NS,
             early_ns: EARLY_NS,

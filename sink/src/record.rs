@@ -218,6 +218,8 @@ pub struct Counters {
     pub late_out_of_order: u64,
     /// Of the readable, those that the query's WHERE left out.
     pub filtered: u64,
+    /// Of the readable, those whose event id their window held already.
+    pub duplicate: u64,
     /// Window rows emitted.
     pub rows: u64,
     /// The sum of `n_readings` over these rows.
@@ -240,10 +242,11 @@ impl Counters {
                 self.rejected
             ));
         }
-        if readable != sum(&[self.aggregated, self.late, self.filtered]) {
+        if readable != sum(&[self.aggregated, self.late, self.filtered, self.duplicate]) {
             found.push(format!(
-                "{readable} readable messages are not {} aggregated, {} late and {} filtered ones",
-                self.aggregated, self.late, self.filtered
+                "{readable} readable messages are not {} aggregated, {} late, {} filtered and {} \
+                 duplicate ones",
+                self.aggregated, self.late, self.filtered, self.duplicate
             ));
         }
         if u128::from(self.late)

@@ -166,9 +166,13 @@ fn event(reader: &mut Reader) -> Option<EventMapping> {
     if key.is_empty() {
         return None;
     }
+    let id = reader.text("event.id");
+    if id.as_ref().is_some_and(|id| id.is_empty()) {
+        reader.mistake("event.id", "is empty: the field that tells an event from its duplicates");
+    }
     let mapping = EventMapping::new(time, Arc::new(KeySchema::new(key)), values);
     let early_ns = early.as_nanos() as i64;
-    Some(EventMapping { time_format, limits, earliest_ns, early_ns, ..mapping })
+    Some(EventMapping { time_format, limits, earliest_ns, early_ns, id, ..mapping })
 }
 
 fn key_columns(reader: &mut Reader) -> Vec<KeyColumn> {

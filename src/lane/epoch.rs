@@ -80,6 +80,7 @@ impl Epoch {
         self.counters.late += pushed.late.len() as u64;
         self.counters.late_closed += pushed.late.len() as u64;
         self.counters.filtered += pushed.filtered;
+        self.counters.duplicate += pushed.duplicate;
         self.counters.aggregated += pushed.aggregated;
     }
 

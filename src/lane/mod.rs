@@ -284,6 +284,7 @@ impl Lane {
         self.epoch.pushed(&pushed);
         self.metrics.late.inc_by(late);
         self.metrics.filtered.inc_by(pushed.filtered);
+        self.metrics.duplicates.inc_by(pushed.duplicate);
         if !pushed.late.is_empty() && self.pipeline.config.window.late == Late::Keep {
             let partition = &self.inputs[input].partition;
             let schema = &self.pipeline.late_schema;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegauge_ingest::kafka::{Compression, Outgoing, Producer, ProducerSettings};
 
-use crate::harness::{Project, data, eventually, kafka};
+use crate::harness::{MEAN, Project, data, eventually, kafka};
 use crate::recovery::epochs;
 
 /// Payloads that can't be read, and why. `None` is a tombstone.
@@ -161,4 +161,36 @@ fn fm_42_a_null_value_is_what_sql_says() {
     assert_eq!(rows.len(), 2);
     assert_eq!((rows[0]["mean"].as_f64(), rows[0]["n_readings"].as_i64()), (Some(4.0), Some(2)));
     assert_eq!((rows[1]["mean"].as_f64(), rows[1]["n_readings"].as_i64()), (None, Some(1)));
+}
+
+#[test]
+fn fm_40_events_that_come_again_count_once_and_are_counted() {
+    let line = |id: u32, value: i64| {
+        let second = id % 60;
+        format!(
+            "{{\"TS\":\"2018-08-28T23:00:{second:02}Z\",\"Device\":1,\"Sensor\":1,\
+             \"Value\":{value},\"Id\":\"e-{id}\"}}\n"
+        )
+    };
+    let file = |project: &Project| {
+        // The second copy tells another value: it is the first that counts.
+        let mut lines: String = (0..60).flat_map(|id| [line(id, 1), line(id, 5)]).collect();
+        lines.push_str(&line(59, 7));
+        lines.push_str("{\"TS\":\"2018-08-28T23:00:30Z\",\"Device\":1,\"Sensor\":1,\"Value\":1}\n");
+        std::fs::write(project.path("twice.jsonl"), lines).expect("writable");
+    };
+    let project = Project::new("127.0.0.1:1").with("event", "id = \"Id\"", MEAN);
+    file(&project);
+    project.ok(&Project::scoring("twice.jsonl"));
+    let sums = "SELECT CAST(sum(n_readings) AS BIGINT) AS n, sum(mean * n_readings) AS total FROM predictions";
+    assert_eq!(project.query(sums)[0]["n"].as_i64(), Some(60));
+    assert_eq!(project.query(sums)[0]["total"].as_f64(), Some(60.0));
+    assert_eq!(project.number("SELECT CAST(sum(duplicate) AS BIGINT) FROM commits"), 61);
+    assert_eq!(project.query("SELECT reason, field FROM rejects")[0]["field"].as_str(), Some("Id"));
+    assert!(project.ok(&["verify", "lake"]).contains("proven"));
+    // Without an id each counts.
+    let plain = Project::new("127.0.0.1:1");
+    file(&plain);
+    plain.ok(&Project::scoring("twice.jsonl"));
+    assert_eq!(plain.query(sums)[0]["n"].as_i64(), Some(122));
 }

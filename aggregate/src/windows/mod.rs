@@ -6,6 +6,7 @@
 //! - A reading is late when every window it belongs to is closed. That is decided reading by reading,
 //!   so the result does not depend on how readings were cut into batches.
 
+pub(crate) mod ids;
 pub(crate) mod pane;
 
 use std::collections::BTreeMap;
@@ -40,13 +41,15 @@ pub enum Closing {
     AtEnd,
 }
 
-/// What became of a batch of readings: each is aggregated, filtered or late.
+/// What became of a batch of readings: each is aggregated, filtered, a duplicate or late.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pushed {
     /// Late readings, as rows of the batch.
     pub late: Vec<u32>,
     /// Readings that WHERE left out.
     pub filtered: u64,
+    /// Readings whose event id their window held already, of the same sensor.
+    pub duplicate: u64,
     pub aggregated: u64,
 }
 
@@ -207,16 +210,22 @@ impl Windows {
         let rows: Vec<u32> = run.iter().map(|(row, _)| *row).collect();
         let arguments = self.query.arguments(readings, &rows, sensors)?;
         pushed.filtered += (rows.len() - arguments.rows.len()) as u64;
-        pushed.aggregated += arguments.rows.len() as u64;
         let spec = *self.query.window();
-        for (pane, picked) in by_pane(&arguments, |row| spec.pane_end(readings.time_ns[row])) {
+        for (end, mut picked) in by_pane(&arguments, |row| spec.pane_end(readings.time_ns[row])) {
+            let row = |i: u32| arguments.rows[i as usize] as usize;
+            let sensor = |&i: &u32| readings.sensor[row(i)];
+            let pane = self.panes.entry(end).or_default();
+            if !readings.id.is_empty() {
+                let before = picked.len();
+                picked.retain(|i| pane.ids.insert(sensor(i), readings.id[row(*i)]));
+                pushed.duplicate += (before - picked.len()) as u64;
+            }
+            pushed.aggregated += picked.len() as u64;
+            if picked.is_empty() {
+                continue;
+            }
             let values = pick(&arguments, &picked)?;
-            let sensor = |&i: &u32| readings.sensor[arguments.rows[i as usize] as usize];
-            self.panes.entry(pane).or_default().update(
-                &self.query,
-                picked.iter().map(sensor),
-                &values,
-            )?;
+            pane.update(&self.query, picked.iter().map(sensor), &values)?;
         }
         run.clear();
         Ok(())

@@ -10,6 +10,7 @@ use tidegauge_flow::SensorId;
 
 use crate::error::AggregateError;
 use crate::query::Query;
+use crate::windows::ids::Ids;
 
 /// No group yet.
 const NONE: u32 = u32::MAX;
@@ -23,6 +24,8 @@ pub(crate) struct Pane {
     /// Readings per group.
     counts: Vec<u64>,
     state: State,
+    /// Which events are in it, where events have ids.
+    pub(crate) ids: Ids,
 }
 
 enum State {

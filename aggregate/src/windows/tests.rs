@@ -189,7 +189,7 @@ fn where_filters_readings_and_counts_them() {
     let events = [(1, S, 1.0), (1, 2 * S, 2.0), (2, 3 * S, 9.0), (1, 7 * S, 5.0), (1, S, 7.0)];
     let readings = batch(&events, &mut sensors);
     let pushed = windows.push(0, &readings, &sensors).expect("pushes");
-    assert_eq!(pushed, Pushed { late: vec![4], filtered: 2, aggregated: 2 });
+    assert_eq!(pushed, Pushed { duplicate: 0, late: vec![4], filtered: 2, aggregated: 2 });
     windows.drain();
     let mut rows = Rows::new();
     collect(windows.close(&sensors).expect("closes"), &mut rows);

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tidegauge_flow::{KeyPart, KeyType};
+use twox_hash::XxHash3_128;
 
 use super::time::{self, Moment};
 use crate::mapping::{EventMapping, TimeFormat};
@@ -18,6 +19,7 @@ pub(crate) struct Roles {
     time: usize,
     key: Vec<(usize, KeyType)>,
     values: Vec<usize>,
+    id: Option<usize>,
 }
 
 /// What a message has for a field.
@@ -73,10 +75,11 @@ impl Roles {
         let time = slot(&mapping.time);
         let key = mapping.key.columns().iter().map(|c| (slot(&c.name), c.kind)).collect();
         let values = mapping.values.iter().map(|v| slot(v)).collect();
-        Self { names, time, key, values }
+        let id = mapping.id.as_deref().map(slot);
+        Self { names, time, key, values, id }
     }
 
-    /// The distinct mapped fields, in the order time, key, values.
+    /// The distinct mapped fields, in the order time, key, values, id.
     pub(crate) fn names(&self) -> &[Arc<str>] {
         &self.names
     }
@@ -91,6 +94,10 @@ impl Roles {
 
     pub(crate) fn values(&self) -> &[usize] {
         &self.values
+    }
+
+    pub(crate) fn id(&self) -> Option<usize> {
+        self.id
     }
 
     /// The field with this name. Events name their fields in the same order again and again, so the
@@ -186,6 +193,19 @@ pub(crate) fn key<'a>(
     }
 }
 
+/// Reads an event's id: a digest of its text, so that what is remembered of an event has one size.
+/// Whether an id is written as a text or as a whole number makes no difference.
+pub(crate) fn id((kind, text): (Kind, &str)) -> Result<u128, Reason> {
+    let whole = || text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    match kind {
+        Kind::Absent => Err(Reason::MissingField),
+        Kind::Null => Err(Reason::NullField),
+        Kind::Number if !whole() => Err(Reason::WrongType),
+        Kind::Text | Kind::Cell | Kind::Number => Ok(XxHash3_128::oneshot(text.as_bytes())),
+        Kind::Bool | Kind::Nested => Err(Reason::WrongType),
+    }
+}
+
 /// Reads a value field; `None` is a null.
 pub(crate) fn value((kind, text): (Kind, &str)) -> Result<Option<f64>, Reason> {
     match kind {
@@ -200,3 +220,6 @@ pub(crate) fn value((kind, text): (Kind, &str)) -> Result<Option<f64>, Reason> {
         Kind::Text | Kind::Bool | Kind::Nested => Err(Reason::WrongType),
     }
 }
+
+#[cfg(test)]
+mod tests;

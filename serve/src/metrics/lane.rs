@@ -36,6 +36,7 @@ pub struct LaneMetrics {
     pub late: IntCounter,
     /// Readings that the query's WHERE left out.
     pub filtered: IntCounter,
+    pub duplicates: IntCounter,
     /// Window rows that closed.
     pub rows: IntCounter,
     /// Window rows that went through scoring, by status.
@@ -107,6 +108,7 @@ pub(super) struct LaneFamilies {
     rejects: IntCounterVec,
     late: IntCounterVec,
     filtered: IntCounterVec,
+    duplicates: IntCounterVec,
     rows: IntCounterVec,
     scored: IntCounterVec,
     anomalies: IntCounterVec,
@@ -153,6 +155,11 @@ impl LaneFamilies {
             )?,
             late: total("aggregate_late", "Readings whose windows were all closed.", &one)?,
             filtered: total("aggregate_filtered", "Readings that WHERE left out.", &one)?,
+            duplicates: total(
+                "aggregate_duplicates",
+                "Readings whose event id their window held already.",
+                &one,
+            )?,
             rows: total("aggregate_rows", "Window rows that closed.", &one)?,
             scored: total(
                 "score_rows",
@@ -188,6 +195,7 @@ impl LaneFamilies {
             rejects: labelled(&self.rejects, lane, labels.reasons),
             late: self.late.with_label_values(&one),
             filtered: self.filtered.with_label_values(&one),
+            duplicates: self.duplicates.with_label_values(&one),
             rows: self.rows.with_label_values(&one),
             scored: labelled(&self.scored, lane, labels.statuses),
             anomalies: self.anomalies.with_label_values(&one),
@@ -216,6 +224,7 @@ impl LaneFamilies {
             &self.readings,
             &self.late,
             &self.filtered,
+            &self.duplicates,
             &self.rows,
             &self.anomalies,
             &self.commits,

@@ -60,6 +60,7 @@ fn sample() -> Record {
             late_arrival: 11,
             late_out_of_order: 12,
             filtered: 6,
+            duplicate: 14,
             rows: 7,
             n_readings: 8,
             superseded: 13,
@@ -76,7 +77,7 @@ fn sample_1() -> Record {
     Record {
         inputs: BTreeMap::new(),
         jumps: Vec::new(),
-        counters: Counters { superseded: 0, ..late },
+        counters: Counters { superseded: 0, duplicate: 0, ..late },
         ..sample()
     }
 }

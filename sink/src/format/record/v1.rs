@@ -76,6 +76,7 @@ impl From<RecordV1> for RecordV2 {
                 late_arrival: 0,
                 late_out_of_order: 0,
                 filtered: c.filtered,
+                duplicate: 0,
                 rows: c.rows,
                 n_readings: c.n_readings,
                 superseded: 0,
