@@ -1,5 +1,7 @@
 //! For tests: a store that fails on demand, failpoints, and a small pipeline over both.
 
+pub(crate) mod plant;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
