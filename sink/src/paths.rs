@@ -114,6 +114,16 @@ pub(crate) fn staging_path(lane: &str, published: &str) -> String {
     format!("{}{}", staging_folder(lane), base_name(published))
 }
 
+/// Where a writer says what it is about to write, on stores that cannot rename.
+pub(crate) fn intent_path(lane: &str, writer: Writer) -> String {
+    format!("{}{writer}.json", staging_folder(lane))
+}
+
+/// The writer of an intent, from its path.
+pub(crate) fn intent_of(path: &str) -> Option<Writer> {
+    Writer::parse(base_name(path).strip_suffix(".json")?)
+}
+
 /// The UTC day of a time in microseconds since 1970.
 pub(crate) fn day_of(time_us: i64) -> i64 {
     time_us.div_euclid(86_400_000_000)
