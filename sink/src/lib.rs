@@ -20,6 +20,7 @@ mod digest;
 mod error;
 mod format;
 mod generation;
+mod intent;
 mod lake;
 mod lane;
 mod local;

@@ -49,6 +49,7 @@ impl DataFile {
     }
 
     /// Where the file is before its record is written.
+    #[cfg(test)]
     pub fn staging(&self) -> String {
         format!("{}{self}", staging_folder(&self.lane))
     }
@@ -164,6 +165,16 @@ pub(crate) fn staging_folder(lane: &str) -> String {
 /// The staged name of a published file.
 pub(crate) fn staging_path(lane: &str, published: &str) -> String {
     format!("{}{}", staging_folder(lane), base_name(published))
+}
+
+/// Where a writer says what it is about to write, on stores that cannot rename.
+pub(crate) fn intent_path(lane: &str, writer: Writer) -> String {
+    format!("{}{writer}.json", staging_folder(lane))
+}
+
+/// The writer of an intent, from its path.
+pub(crate) fn intent_of(path: &str) -> Option<Writer> {
+    Writer::parse(base_name(path).strip_suffix(".json")?)
 }
 
 /// The UTC day of a time in microseconds since 1970.
