@@ -22,6 +22,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::executor::{Executor, Threads};
 use crate::lane::late_schema;
+use crate::memory::Memory;
+use crate::split::SplitSensors;
 
 /// Where a lake keeps its models unless the configuration names another place.
 const MODELS_IN_LAKE: &str = "_tidegauge/models/";
@@ -74,6 +76,8 @@ pub struct Pipeline {
     pub late_schema: SchemaRef,
     pub clock: Arc<dyn Clock>,
     pub commits: Arc<dyn Executor>,
+    pub memory: Arc<Memory>,
+    pub splits: SplitSensors,
     lake: Lake,
     chance: Mutex<Box<dyn RngCore + Send>>,
     observer: Option<Observer>,
@@ -122,9 +126,12 @@ impl Pipeline {
     pub fn planned(config: Config, query: Arc<Query>, around: Surroundings) -> Result<Self> {
         let Surroundings { lake, registry, failpoint, clock, commits, chance } = around;
         let lake = Lake::open(lake, failpoint, &identity(&config, &query), clock.now_us())?;
+        let metrics = Arc::new(Metrics::new()?);
         let pipeline = Self {
+            memory: Memory::new(config.limits.memory, metrics.clone()),
+            splits: SplitSensors::default(),
+            metrics,
             late_schema: late_schema(query.readings()),
-            metrics: Arc::new(Metrics::new()?),
             observer: None,
             config,
             query,

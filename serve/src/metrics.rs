@@ -45,6 +45,12 @@ pub struct Metrics {
     pub lanes_waiting: IntGauge,
     /// Lanes that are not read for a while, so that memory stays within its budget.
     pub lanes_paused: IntGauge,
+    /// What lanes may hold in memory, bytes.
+    pub memory_budget: IntGauge,
+    /// What they hold, bytes.
+    pub memory_used: IntGauge,
+    /// Sensors whose events came in two lanes of this process.
+    pub sensors_in_two_lanes: IntCounter,
     /// What was not committed when a lane went, by the reason.
     lanes_dropped: IntCounterVec,
     registry: Registry,
@@ -155,6 +161,21 @@ impl Metrics {
                 &registry,
                 "tidegauge_lanes_paused",
                 "Lanes that are not read for a while, to bound memory.",
+            )?,
+            memory_budget: gauge(
+                &registry,
+                "tidegauge_memory_budget_bytes",
+                "What lanes may hold in memory.",
+            )?,
+            memory_used: gauge(
+                &registry,
+                "tidegauge_memory_used_bytes",
+                "What lanes hold in memory: windows, sensors, rows not committed yet.",
+            )?,
+            sensors_in_two_lanes: counter(
+                &registry,
+                "tidegauge_ingest_sensors_in_two_lanes_total",
+                "Sensors whose events came in two lanes of this process.",
             )?,
             lanes_dropped,
             lanes: Arc::new(LaneFamilies::register(&registry)?),

@@ -27,6 +27,7 @@ pub struct Config {
     pub window: Window,
     pub models: Models,
     pub lake: LakeSettings,
+    pub limits: LimitSettings,
     pub http: Option<SocketAddr>,
 }
 
@@ -50,6 +51,8 @@ pub struct Source {
     pub drain_within: Duration,
     /// What happens when what comes next is not to be had.
     pub on_gap: OnGap,
+    /// What happens when a sensor is in two lanes.
+    pub on_split_sensor: OnSplitSensor,
     pub kafka: BTreeMap<String, String>,
 }
 
@@ -75,6 +78,15 @@ pub enum OnGap {
     Fail,
     /// The lane goes on at the oldest message that is there; the ledger names what was skipped.
     Skip,
+}
+
+/// What happens when the events of one sensor come in two lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnSplitSensor {
+    /// It is counted, and named in the log.
+    Warn,
+    /// The process stops.
+    Fail,
 }
 
 #[derive(Debug, Clone)]
@@ -111,6 +123,12 @@ pub struct LakeSettings {
     pub commit_every: Duration,
     /// Rejects of one lane that make it commit before the interval is over.
     pub rejects_max: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct LimitSettings {
+    /// Bytes that all lanes of the process may hold together; `None`: a part of what the machine has.
+    pub memory: Option<u64>,
 }
 
 /// A configuration with mistakes: each of them, for exit code 64.

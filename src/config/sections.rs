@@ -11,7 +11,10 @@ use tidegauge_score::train::{ROWS_MOST, TrainOptions};
 use toml::Value;
 
 use super::reader::Reader;
-use super::{Config, LakeSettings, Late, Models, OnGap, Source, SourceKind, Start, Window};
+use super::{
+    Config, LakeSettings, Late, LimitSettings, Models, OnGap, OnSplitSensor, Source, SourceKind,
+    Start, Window,
+};
 
 /// The broker's own default of `max.poll.interval.ms`, and librdkafka's.
 const POLL_INTERVAL_MS: u64 = 300_000;
@@ -38,6 +41,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         rejects_max: reader.integer("lake.rejects_max", 100_000, 1..=10_000_000) as usize,
     };
     check_url(reader, "lake.url", &lake.url);
+    let limits = LimitSettings { memory: memory(reader) };
     let http = reader.text("http.listen").and_then(|text| match text.parse() {
         Ok(address) => Some(address),
         Err(_) => {
@@ -45,7 +49,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
             None
         }
     });
-    Some(Config { source, event: Arc::new(event?), window, models, lake, http })
+    Some(Config { source, event: Arc::new(event?), window, models, lake, limits, http })
 }
 
 fn source(reader: &mut Reader) -> Source {
@@ -86,6 +90,10 @@ fn source(reader: &mut Reader) -> Source {
             Duration::from_secs(1)..=Duration::from_secs(24 * 3600),
         ),
         drain_within: drain_within(reader, &extra),
+        on_split_sensor: reader.one_of(
+            "source.on_split_sensor",
+            &[("warn", OnSplitSensor::Warn), ("fail", OnSplitSensor::Fail)],
+        ),
         on_gap: reader.one_of("source.on_gap", &[("fail", OnGap::Fail), ("skip", OnGap::Skip)]),
         kafka: extra,
     }
@@ -248,6 +256,15 @@ fn train(reader: &mut Reader) -> TrainOptions {
             as usize,
         false_alarm_rate: reader.number(rate, 1e-6..=0.5).unwrap_or(default.false_alarm_rate),
         ..default
+    }
+}
+
+/// `auto` is a part of what the machine has.
+fn memory(reader: &mut Reader) -> Option<u64> {
+    const KEY: &str = "limits.memory";
+    match reader.text(KEY).as_deref() {
+        None | Some("auto") => None,
+        Some(_) => Some(reader.size(KEY, "1 GiB", 1 << 20..=1 << 50)),
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Flight {
     landed: Arc<Mutex<Option<Landed>>>,
     submitted: Box<dyn Submitted>,
     anomalies: u64,
+    /// What the cut holds in memory.
+    bytes: usize,
 }
 
 /// What comes back.
@@ -107,7 +109,9 @@ impl Lane {
             return Ok(false);
         }
         let began = self.pipeline.clock.instant();
+        let bytes = self.epoch.bytes();
         let (cut, anomalies) = self.make_cut()?;
+        let bytes = bytes + cut.checkpoint.as_ref().map_or(0, Vec::len);
         // From here on the next epoch runs, and it may have other models.
         self.running += 1;
         self.inputs.iter_mut().for_each(|i| i.from = i.next);
@@ -117,7 +121,8 @@ impl Lane {
         let Hold::Here(ledger) = std::mem::replace(&mut self.hold, Hold::Gone) else {
             return Err(anyhow!("lane {} has lost its ledger with a failed epoch", self.name));
         };
-        self.hold = Hold::Away(self.launch(ledger, cut, anomalies, now_us));
+        self.hold = Hold::Away(Flight { bytes, ..self.launch(ledger, cut, anomalies, now_us) });
+        self.weigh();
         let stall = self.pipeline.clock.instant() - began;
         self.pipeline.metrics.commit_stall_seconds.observe(stall.as_secs_f64());
         Ok(true)
@@ -150,6 +155,7 @@ impl Lane {
         self.pipeline.add(&record.counters, flight.anomalies);
         let next = ledger.positions().iter().map(|(p, next)| (p.clone(), *next)).collect();
         self.hold = Hold::Here(ledger);
+        self.weigh();
         match newer {
             // Rows of the running epoch have other models already: the next one gets these.
             Ok(Some(models)) if self.epoch.rows() > 0 => self.newer = Some(models),
@@ -184,6 +190,14 @@ impl Lane {
         match &self.hold {
             Hold::Here(ledger) => ledger,
             Hold::Away(_) | Hold::Gone => panic!("lane {} has its ledger away", self.name),
+        }
+    }
+
+    /// What an epoch in flight holds in memory.
+    pub(super) fn flight_bytes(&self) -> usize {
+        match &self.hold {
+            Hold::Away(flight) => flight.bytes,
+            Hold::Here(_) | Hold::Gone => 0,
         }
     }
 
@@ -231,7 +245,7 @@ impl Lane {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(back);
         };
         let submitted = self.pipeline.commits.submit(Box::new(work));
-        Flight { landed, submitted, anomalies }
+        Flight { landed, submitted, anomalies, bytes: 0 }
     }
 
     /// Puts newer models in force, if there are any. Models that can't be read or don't fit never take the

@@ -18,16 +18,21 @@ pub(super) const LATE_MAX: u64 = 1_000_000;
 /// Bytes of rejected payloads that do the same.
 pub(super) const REJECT_BYTES_MAX: usize = 64 << 20;
 
+/// A reject without its payload, about.
+const REJECT_BYTES: usize = 128;
+
 #[derive(Default)]
 pub(super) struct Epoch {
     counters: Counters,
     predictions: Vec<RecordBatch>,
-    pub late: Vec<RecordBatch>,
+    late: Vec<RecordBatch>,
     pub rejects: Rejects,
     idle_moves: Vec<IdleMove>,
     jumps: Vec<Jump>,
     pub closed_by: Option<ClosedBy>,
     pub anomalies: u64,
+    /// What rows and late readings hold.
+    bytes: usize,
 }
 
 /// What the lane adds to the epoch at the cut.
@@ -55,6 +60,17 @@ impl Epoch {
 
     pub fn late_rows(&self) -> u64 {
         self.counters.late
+    }
+
+    /// What it holds in memory, bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.rejects.bytes() + self.rejects.len() * REJECT_BYTES
+    }
+
+    /// Late readings that are kept.
+    pub fn keep_late(&mut self, batch: RecordBatch) {
+        self.bytes += batch.get_array_memory_size();
+        self.late.push(batch);
     }
 
     /// Notes a move of the watermark by silence; one that goes on from the last is the same move.
@@ -88,6 +104,7 @@ impl Epoch {
         self.anomalies += anomalies;
         self.counters.rows += rows.len() as u64;
         self.counters.n_readings += rows.n_readings.iter().sum::<u64>();
+        self.bytes += batch.get_array_memory_size();
         self.predictions.push(batch);
     }
 

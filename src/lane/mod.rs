@@ -30,8 +30,14 @@ pub use self::commit::{OtherTopic, Settled};
 use self::epoch::Epoch;
 pub use self::epoch::late_schema;
 pub use self::idle::IdleClock;
-use crate::config::Late;
+use crate::config::{Late, SourceKind};
+use crate::memory::Share;
 use crate::pipeline::{LABELS, Pipeline};
+
+/// What a pair of sensor and window holds, about, bytes.
+const GROUP_BYTES: usize = 250;
+/// What a sensor holds, about, bytes.
+const SENSOR_BYTES: usize = 100;
 
 /// One lane that this process holds.
 pub struct Lane {
@@ -56,6 +62,7 @@ pub struct Lane {
     /// Models for the next epoch.
     newer: Option<Models>,
     metrics: LaneMetrics,
+    share: Share,
     pub idle: IdleClock,
 }
 
@@ -89,13 +96,14 @@ impl Lane {
         let inputs = inputs.collect();
         let metrics = pipeline.metrics.lane(name, &LABELS);
         let event = pipeline.config.event.clone();
-        Ok(Self {
+        let mut lane = Self {
             readings: Readings::new(event.values.len()),
             decoder: Decoder::new(event, Format::Json),
             scorer: pipeline.scorer()?,
             pipeline: pipeline.clone(),
             epoch: Epoch::default(),
             newer: None,
+            share: pipeline.memory.share(),
             idle: IdleClock::default(),
             name: name.into(),
             running: ledger.next_epoch(),
@@ -107,7 +115,10 @@ impl Lane {
             sensors,
             windows,
             metrics,
-        })
+        };
+        lane.see_sensors(0)?;
+        lane.weigh();
+        Ok(lane)
     }
 
     pub fn name(&self) -> &str {
@@ -153,6 +164,7 @@ impl Lane {
     ) -> Result<()> {
         let Input { partition, next, .. } = &mut self.inputs[input];
         self.readings.clear();
+        let known = self.sensors.len();
         let (mut count, mut bytes) = (0u64, 0u64);
         for (message, after) in messages {
             // Left over from before a seek or a rebalance: counted already.
@@ -177,8 +189,11 @@ impl Lane {
         self.metrics.messages.inc_by(count);
         self.metrics.bytes.inc_by(bytes);
         self.metrics.readings.inc_by(readable);
+        self.see_sensors(known)?;
         self.push(input)?;
-        self.score()
+        self.score()?;
+        self.weigh();
+        Ok(())
     }
 
     /// Notes that the input was read up to `next` without a message there (the end of a transaction,
@@ -268,6 +283,37 @@ impl Lane {
         self.metrics.remove();
     }
 
+    /// What the lane holds in memory, bytes, as of the last change.
+    pub fn bytes(&self) -> u64 {
+        self.share.bytes()
+    }
+
+    /// Whether a commit would give memory back.
+    pub fn has_rows_in_hand(&self) -> bool {
+        self.epoch.bytes() > 0
+    }
+
+    /// The lane's watermark, nanoseconds since 1970.
+    pub fn watermark_ns(&self) -> Option<i64> {
+        self.windows.watermark_ns()
+    }
+
+    /// Says what the lane holds in memory.
+    fn weigh(&mut self) {
+        let state = self.windows.open_groups() * GROUP_BYTES + self.sensors.len() * SENSOR_BYTES;
+        let bytes = state + self.epoch.bytes() + self.flight_bytes();
+        self.share.set(bytes as u64);
+    }
+
+    /// Tells the sensors that are new since there were `known`.
+    fn see_sensors(&self, known: usize) -> Result<()> {
+        let Pipeline { config, splits, metrics, .. } = &*self.pipeline;
+        if self.sensors.len() == known || config.source.kind != SourceKind::Kafka {
+            return Ok(());
+        }
+        splits.see(&self.name, &self.sensors, known, config.source.on_split_sensor, metrics)
+    }
+
     fn push(&mut self, input: usize) -> Result<()> {
         // All inputs of a lane of files are one ordered stream: they share a watermark.
         let pushed = self.windows.push(0, &self.readings, &self.sensors).with_context(|| {
@@ -290,7 +336,7 @@ impl Lane {
             let schema = &self.pipeline.late_schema;
             let columns = self.readings.columns(&self.sensors, Some(&pushed.late));
             let offsets = self.readings.offsets(Some(&pushed.late));
-            self.epoch.late.push(epoch::late_batch(schema, columns, offsets, partition)?);
+            self.epoch.keep_late(epoch::late_batch(schema, columns, offsets, partition)?);
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use std::time::Instant;
 use anyhow::Result;
 use tidegauge_serve::Dropped;
 
+use super::orders::Orders;
 use super::trouble::{Trouble, Weight, weigh};
 use crate::lane::{Lane, Settled};
 
@@ -29,10 +30,24 @@ pub(super) struct Consuming {
     pub lane: Lane,
     /// Its interval is over.
     pub due: bool,
-    /// Not read for the moment, because of what it holds in memory.
-    pub paused: bool,
+    pub pause: Pause,
     /// Has not ended until the lane commits again.
     pub trouble: Option<Trouble>,
+}
+
+/// Why a lane is not read for the moment. A pause is no silence.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Pause {
+    /// Its epoch is full, and the one before is still being written.
+    pub full: bool,
+    /// The process holds too much in memory.
+    pub memory: bool,
+}
+
+impl Pause {
+    pub fn is_on(self) -> bool {
+        self.full || self.memory
+    }
 }
 
 /// Its lane is not open: something failed that may pass.
@@ -64,7 +79,7 @@ pub(super) enum Ending {
 
 impl Consuming {
     pub fn new(lane: Lane, trouble: Option<Trouble>) -> Self {
-        Self { lane, due: false, paused: false, trouble }
+        Self { lane, due: false, pause: Pause::default(), trouble }
     }
 
     /// Takes down a finished commit and, when the lane is due or full, cuts the next.
@@ -81,6 +96,20 @@ impl Consuming {
             self.lane.cut(now_us)?;
         }
         Ok(settled)
+    }
+
+    /// Pauses it, or lets it go on.
+    pub fn set_pause(&mut self, pause: Pause, partition: i32, now: Instant, orders: &mut Orders) {
+        let before = std::mem::replace(&mut self.pause, pause);
+        match (before.is_on(), pause.is_on()) {
+            (false, true) => {
+                // What comes meanwhile is not seen, so silence begins anew.
+                self.lane.idle.busy(now);
+                orders.stop(partition);
+            }
+            (true, false) => orders.go_on(partition),
+            _ => {}
+        }
     }
 
     /// Whether it should not be fed before the epoch in flight has landed.

@@ -12,7 +12,7 @@ use tidegauge_ingest::{Batch, Begin, Ends, LaneOwner, Origins, OwnerError, Revok
 use tidegauge_serve::Dropped;
 
 use super::gap::{self, Gap};
-use super::held::{Consuming, Draining, Ending, Held, Released, Waiting};
+use super::held::{Consuming, Draining, Ending, Held, Pause, Released, Waiting};
 use super::orders::Orders;
 use super::trouble::{Trouble, Weight, weigh};
 use crate::config::OnGap;
@@ -30,11 +30,13 @@ pub(super) enum Due {
 }
 
 pub(super) struct Lanes {
-    pipeline: Arc<Pipeline>,
+    pub(super) pipeline: Arc<Pipeline>,
     topic: Arc<str>,
     ends: Arc<dyn Ends>,
-    held: BTreeMap<i32, Held>,
-    orders: Orders,
+    pub(super) held: BTreeMap<i32, Held>,
+    pub(super) orders: Orders,
+    /// What this worker adds to the gauges of waiting and paused lanes.
+    said: (i64, i64),
     rebalanced: Instant,
 }
 
@@ -42,7 +44,7 @@ impl Lanes {
     pub fn new(pipeline: Arc<Pipeline>, topic: &str, ends: Arc<dyn Ends>) -> Self {
         let rebalanced = pipeline.clock.instant();
         let (held, orders) = Default::default();
-        Self { topic: topic.into(), held, orders, rebalanced, pipeline, ends }
+        Self { topic: topic.into(), held, orders, rebalanced, said: (0, 0), pipeline, ends }
     }
 
     pub fn now(&self) -> Instant {
@@ -84,6 +86,7 @@ impl Lanes {
     pub fn commit(&mut self, due: Due) -> Result<Vec<(i32, i64)>> {
         let (mut told, mut failed) = (Vec::new(), Vec::new());
         let now_us = self.pipeline.clock.now_us();
+        let now = self.now();
         for (&partition, held) in &mut self.held {
             let Held::Consuming(held) = held else { continue };
             held.due |= due == Due::All;
@@ -91,17 +94,13 @@ impl Lanes {
                 Ok(settled) => tell(&mut told, &self.topic, settled),
                 Err(error) => failed.push((partition, error)),
             }
-            if held.is_full() != held.paused {
-                held.paused = !held.paused;
-                match held.paused {
-                    true => self.orders.stop(partition),
-                    false => self.orders.go_on(partition),
-                }
-            }
+            let pause = Pause { full: held.is_full(), ..held.pause };
+            held.set_pause(pause, partition, now, &mut self.orders);
         }
         for (partition, error) in failed {
             self.fail(partition, error)?;
         }
+        self.balance()?;
         Ok(told)
     }
 
@@ -196,16 +195,12 @@ impl Lanes {
     pub fn look_for_silence(&mut self) -> Result<()> {
         let idle_after = self.pipeline.config.window.idle_after;
         let now_ns = self.pipeline.clock.now_ns();
-        let mut waiting = 0;
         for (partition, held) in &mut self.held {
-            let Held::Consuming(held) = held else {
-                waiting += 1;
-                continue;
-            };
+            let Held::Consuming(held) = held else { continue };
             let lane = &mut held.lane;
             let end = self.ends.get(*partition);
             let position = lane.next(0);
-            if let Some(end) = end.filter(|_| !held.paused) {
+            if let Some(end) = end.filter(|_| !held.pause.is_on()) {
                 lane.idle.evidence(end.fetched_at, position, end.end);
             }
             if let Some(passed) = lane.idle.take_move(idle_after) {
@@ -214,8 +209,19 @@ impl Lanes {
             let silent = lane.idle.silence() >= idle_after;
             lane.report(now_ns, end.map(|e| (e.end - position).max(0)), silent);
         }
-        self.pipeline.metrics.lanes_waiting.set(waiting);
+        self.say_levels();
         Ok(())
+    }
+
+    /// Other workers have lanes as well: each says by how much its part has changed.
+    fn say_levels(&mut self) {
+        let count =
+            |is: fn(&Held) -> bool| self.held.values().filter(|held| is(held)).count() as i64;
+        let waiting = count(|held| matches!(held, Held::Waiting(_)));
+        let paused = count(|held| matches!(held, Held::Consuming(held) if held.pause.memory));
+        let before = std::mem::replace(&mut self.said, (waiting, paused));
+        self.pipeline.metrics.lanes_waiting.add(waiting - before.0);
+        self.pipeline.metrics.lanes_paused.add(paused - before.1);
     }
 
     pub fn standing(&self, assigned: bool) -> Standing {
@@ -377,6 +383,13 @@ impl Lanes {
         let input = lane.input(partition, gap.from);
         lane.jump(input, gap.to, gap.why);
         Ok(gap.to)
+    }
+}
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        self.held.clear();
+        self.say_levels();
     }
 }
 

@@ -4,6 +4,7 @@
 //! on impossible ends the process. What a lane read after its last commit is thrown away with it, and read
 //! again by whoever opens it next.
 
+mod balance;
 mod gap;
 mod held;
 mod lanes;
