@@ -10,6 +10,7 @@ use crate::error::LakeError;
 use crate::format;
 use crate::generation::{Generation, Identity};
 use crate::paths::{self, GENERATIONS, LEDGER};
+use crate::probe::probe;
 use crate::record::{FileRef, Record, Table};
 use crate::view::{self, View};
 
@@ -260,6 +261,10 @@ fn found_lake(store: &dyn Store, first: Generation) -> Result<Generation, LakeEr
         // Another process may have made both meanwhile, the generation first.
         let what = "it is missing and there is a ledger; restore it or use another [lake] url";
         return newest_generation(store)?.ok_or_else(|| LakeError::damaged(&path, what));
+    }
+    if !store.renames() {
+        // A local disk is known; a server has to be tried.
+        probe(store)?;
     }
     match put_settled(store, &path, &format::generation::encode(&first)) {
         Ok(()) => return Ok(first),

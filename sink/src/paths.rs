@@ -48,13 +48,7 @@ impl DataFile {
         (file.to_string() == base_name(path)).then_some(file)
     }
 
-    /// Where the file is before its record is written.
-    #[cfg(test)]
-    pub fn staging(&self) -> String {
-        format!("{}{self}", staging_folder(&self.lane))
-    }
-
-    /// Where the file is afterwards.
+    /// Where the file is once its record is written.
     pub fn published(&self, table: Table, date: &str) -> String {
         format!("{}date={date}/{self}", table.folder())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidegauge_flow::{Place, Store};
 
-use crate::paths::DataFile;
+use crate::paths::{DataFile, staging_path};
 use crate::record::Table;
 use crate::testing::{
     LANE, MemoryStore, NOW_US, StopAt, assert_whole, cut, live, open, open_with, writer,
@@ -14,6 +14,10 @@ use crate::testing::{
 /// A name of this lane that no record has.
 fn stray(lane: &str, epoch: u64) -> DataFile {
     DataFile { generation: 1, lane: lane.to_owned(), epoch, writer: writer(99), n: 0 }
+}
+
+fn staged(file: &DataFile) -> String {
+    staging_path(&file.lane, &file.to_string())
 }
 
 #[test]
@@ -25,7 +29,7 @@ fn fm_25_orphans_go_and_pending_files_are_published() {
     let pending = store.paths("_tidegauge/staging/");
     assert_eq!(pending.len(), 4, "two dates, late, rejects");
 
-    let orphans = [stray(LANE, 3).staging(), stray(LANE, 4).staging()];
+    let orphans = [staged(&stray(LANE, 3)), staged(&stray(LANE, 4))];
     for path in &orphans {
         store.put(path, b"orphan").expect("the store takes it");
     }
@@ -47,7 +51,7 @@ fn fm_25_what_is_not_surely_ours_and_over_is_left_alone() {
     live(&open(&store), writer(1), 1).expect("nothing disturbs it");
     let others = [
         // A later epoch may be the next owner's, another lane another's, another name anyone's.
-        stray(LANE, 7).staging(),
+        staged(&stray(LANE, 7)),
         stray(LANE, 7).published(Table::Predictions, "2026-02-01"),
         stray("sensors-a", 3).published(Table::Predictions, "2026-02-01"),
         stray("a-0", 3).published(Table::Late, "2026-02-01"),
@@ -76,7 +80,7 @@ fn fm_25_an_orphan_of_an_earlier_hold_that_never_recovered_goes_too() {
     let lake = open(&store);
     let mut lane = lake.take(LANE, writer(1), NOW_US).expect("free");
     lane.commit(cut(0, 1), NOW_US).expect("ours");
-    let orphan = stray(LANE, 2).staging();
+    let orphan = staged(&stray(LANE, 2));
     store.put(&orphan, b"orphan").expect("the store takes it");
     let dying = open_with(&store, StopAt::new(Place::BeforeRecovery, 1)).expect("it opens");
     assert!(dying.take(LANE, writer(2), NOW_US).is_err());
