@@ -20,12 +20,18 @@ use tidegauge_sink::{
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::executor::{Executor, Threads};
 use crate::lane::late_schema;
+use crate::memory::Memory;
+use crate::split::SplitSensors;
 
 /// Where a lake keeps its models unless the configuration names another place.
 const MODELS_IN_LAKE: &str = "_tidegauge/models/";
 /// How old a half-written file must be to be nobody's.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+
+/// Epochs that are written at once, at most: they share one disk or one network.
+const COMMIT_THREADS_MAX: usize = 8;
 
 /// Sees every batch of predictions before it is committed: the demo's live view.
 pub type Observer = Box<dyn Fn(&RecordBatch) + Send + Sync>;
@@ -39,6 +45,8 @@ pub struct Surroundings {
     /// Where a test may stop the process.
     pub failpoint: Arc<dyn Failpoint>,
     pub clock: Arc<dyn Clock>,
+    /// Where epochs are written.
+    pub commits: Arc<dyn Executor>,
     /// What writers' names are drawn from.
     pub chance: Box<dyn RngCore + Send>,
 }
@@ -54,6 +62,7 @@ impl Surroundings {
             registry: registry(config)?,
             failpoint: Arc::new(NoFailpoint),
             clock: Arc::new(SystemClock),
+            commits: Arc::new(Threads::start(config.source.threads.clamp(2, COMMIT_THREADS_MAX))?),
             chance: Box::new(StdRng::from_os_rng()),
         })
     }
@@ -66,6 +75,9 @@ pub struct Pipeline {
     pub metrics: Arc<Metrics>,
     pub late_schema: SchemaRef,
     pub clock: Arc<dyn Clock>,
+    pub commits: Arc<dyn Executor>,
+    pub memory: Arc<Memory>,
+    pub splits: SplitSensors,
     lake: Lake,
     chance: Mutex<Box<dyn RngCore + Send>>,
     observer: Option<Observer>,
@@ -112,17 +124,21 @@ impl Pipeline {
     /// # Errors
     /// As [`Pipeline::open`].
     pub fn planned(config: Config, query: Arc<Query>, around: Surroundings) -> Result<Self> {
-        let Surroundings { lake, registry, failpoint, clock, chance } = around;
+        let Surroundings { lake, registry, failpoint, clock, commits, chance } = around;
         let lake = Lake::open(lake, failpoint, &identity(&config, &query), clock.now_us())?;
+        let metrics = Arc::new(Metrics::new()?);
         let pipeline = Self {
+            memory: Memory::new(config.limits.memory, metrics.clone()),
+            splits: SplitSensors::default(),
+            metrics,
             late_schema: late_schema(query.readings()),
-            metrics: Arc::new(Metrics::new()?),
             observer: None,
             config,
             query,
             registry,
             lake,
             clock,
+            commits,
             chance: Mutex::new(chance),
             good: Mutex::default(),
             totals: Mutex::default(),
@@ -167,6 +183,13 @@ impl Pipeline {
         };
         let lane = self.lake.take(name, writer, self.clock.now_us());
         lane.with_context(|| format!("cannot take lane {name}"))
+    }
+
+    /// Between half of a duration and all of it: what several processes do again, they do not do at once.
+    pub fn jitter(&self, longest: Duration) -> Duration {
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = f64::from(chance.next_u32()) / f64::from(u32::MAX);
+        longest.mul_f64(0.5 + share / 2.0)
     }
 
     /// A scorer with the models that the alias means now or, when these cannot be used, with the last

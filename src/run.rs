@@ -153,7 +153,11 @@ impl Watch<'_> {
         let held = standings.iter().any(|s| s.lanes > 0);
         let newest = self.ends.snapshot().values().map(|end| end.fetched_at).max();
         let heard = newest.is_some_and(|at| at.elapsed() < SILENT_BROKER);
-        (held && !heard).then_some("the broker does not answer")
+        if held && !heard {
+            return Some("the broker does not answer");
+        }
+        let waiting = standings.iter().any(|s| s.waiting > 0);
+        waiting.then_some("a lane can't be read at the moment; see the log")
     }
 
     /// Idle on evidence: every worker knows its partitions and has been at their ends for so long. When

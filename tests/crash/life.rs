@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tidegauge::clock::SystemClock;
+use tidegauge::executor::Threads;
 use tidegauge::lane::Lane;
 use tidegauge::pipeline::{Pipeline, Surroundings, registry_of};
 use tidegauge_aggregate::Closing;
@@ -167,6 +168,7 @@ pub fn pipeline(
         lake,
         failpoint,
         clock: Arc::new(SystemClock),
+        commits: Arc::new(Threads::start(1)?),
         chance: Box::new(StdRng::from_os_rng()),
     };
     Ok(Arc::new(Pipeline::within(input::config(), around)?))

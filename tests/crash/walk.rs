@@ -157,8 +157,16 @@ fn every_place_is_listed() {
         Place::MidPublish => 12,
         Place::AfterPublish => 13,
         Place::BeforeOffsets => 14,
+        Place::BeforeCompaction => 15,
+        Place::MidCompaction => 16,
+        Place::BeforeSummary => 17,
+        Place::SummaryAmbiguous => 18,
+        Place::AfterSummary => 19,
+        Place::MidCompactPublish => 20,
+        Place::BeforeDelete => 21,
+        Place::MidDelete => 22,
     };
-    for (n, place) in Place::ALL.into_iter().enumerate() {
+    for (n, place) in Place::ALL.into_iter().chain(Place::UPKEEP).enumerate() {
         assert_eq!(index(place), n, "{place:?}");
     }
 }

@@ -9,6 +9,7 @@
 
 mod detection;
 mod errors;
+mod group;
 mod harness;
 mod metrics;
 mod recovery;
@@ -16,3 +17,4 @@ mod reference;
 mod rejects;
 mod tidy;
 mod time;
+mod worker;
