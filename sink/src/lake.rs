@@ -53,7 +53,7 @@ impl Lake {
     ) -> Result<Self, LakeError> {
         let first = Generation::new(1, identity, now_us);
         let found = match newest_generation(store.as_ref())? {
-            Some(found) => found,
+            Some(found) => lasting(store.as_ref(), found)?,
             None => found_lake(store.as_ref(), first)?,
         };
         let reader = Reader { store, generation: found };
@@ -251,6 +251,19 @@ pub(crate) fn newest_generation(store: &dyn Store) -> Result<Option<Generation>,
         return Err(LakeError::damaged(&path, what));
     }
     Ok(Some(generation))
+}
+
+/// A generation that was found, and is durable: who made it may have died before its name was
+/// synced. Putting it once more syncs the name and changes nothing.
+fn lasting(store: &dyn Store, found: Generation) -> Result<Generation, LakeError> {
+    if !store.renames() {
+        return Ok(found);
+    }
+    let path = paths::generation_path(found.number);
+    match put_settled(store, &path, &format::generation::encode(&found)) {
+        Ok(()) | Err(StoreError::Exists { .. }) => Ok(found),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Makes the first generation; when another process is quicker, its one counts. Records without a

@@ -11,6 +11,8 @@
 //! any more until another process starts.
 
 mod disk;
+#[cfg(test)]
+pub(crate) mod powerless;
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
@@ -269,17 +271,13 @@ impl Store for LocalStore {
 
     fn publish(&self, from: &str, to: &str) -> Result<(), StoreError> {
         let (source, target) = (self.file(from)?, self.file(to)?);
-        let moved = match self.relocate(&source, &target) {
-            Err(e) if is_absent(&e) && self.is_file(&target) => false,
+        match self.relocate(&source, &target) {
+            Err(e) if is_absent(&e) && self.is_file(&target) => {}
             Err(e) => return Err(self.missing_or("publish", from, e)),
-            Ok(()) => true,
-        };
-        // The new name first: with neither of them on the disk the file would be lost.
-        self.sync_folder(parent(&target)).map_err(|e| self.failed("publish", to, e))?;
-        if moved {
-            self.sync_folder(parent(&source)).map_err(|e| self.failed("publish", from, e))?;
+            Ok(()) => {}
         }
-        Ok(())
+        // Only the new name: should the old one come back, whoever takes the lane next moves it again.
+        self.sync_folder(parent(&target)).map_err(|e| self.failed("publish", to, e))
     }
 
     fn delete(&self, path: &str) -> Result<(), StoreError> {
@@ -336,20 +334,39 @@ fn walk(
     Ok(())
 }
 
+/// Makes the folder of a lake and those above it, and syncs all their names: one that is there may
+/// have been made by a process that died before it had synced it.
 fn make_folders(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     let above = parent(folder);
     match disk.make_folder(folder) {
-        Ok(()) => disk.sync_folder(above),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(e) if e.kind() == ErrorKind::NotFound && above != folder => {
             make_folders(disk, above)?;
             match disk.make_folder(folder) {
-                Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e),
-                _ => disk.sync_folder(above),
+                Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
+                _ => return disk.sync_folder(above),
             }
         }
-        Err(e) => Err(e),
+        Err(e) if !is_present(disk, folder) => return Err(e),
+        _ => {}
     }
+    let mut folder = folder;
+    while parent(folder) != folder {
+        folder = parent(folder);
+        match disk.sync_folder(folder) {
+            // What we may not write was not made by us.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+                ) => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
+fn is_present(disk: &dyn Disk, folder: &Path) -> bool {
+    disk.found(folder).is_ok_and(|found| found.is_folder)
 }
 
 /// The folder of a file; of a bare name it is the current one.
