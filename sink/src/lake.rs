@@ -72,6 +72,14 @@ impl Lake {
         }
     }
 
+    /// A lake that is there, for maintenance: whatever pipeline it belongs to.
+    ///
+    /// # Errors
+    /// As [`Lake::read`].
+    pub fn attach(store: Arc<dyn Store>, failpoint: Arc<dyn Failpoint>) -> Result<Self, LakeError> {
+        Ok(Self { reader: Self::read(store)?, failpoint })
+    }
+
     /// The same lake for reading.
     pub fn reader(&self) -> &Reader {
         &self.reader

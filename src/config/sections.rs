@@ -13,7 +13,7 @@ use toml::Value;
 use super::reader::Reader;
 use super::{
     Config, LakeSettings, Late, LimitSettings, Models, OnGap, OnSplitSensor, Source, SourceKind,
-    Start, Window,
+    Start, UpkeepSettings, Window,
 };
 
 /// The broker's own default of `max.poll.interval.ms`, and librdkafka's.
@@ -39,6 +39,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
             Duration::from_millis(100)..=Duration::from_secs(3600),
         ),
         rejects_max: reader.integer("lake.rejects_max", 100_000, 1..=10_000_000) as usize,
+        upkeep: upkeep(reader),
     };
     check_url(reader, "lake.url", &lake.url);
     let limits = LimitSettings { memory: memory(reader) };
@@ -50,6 +51,30 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         }
     });
     Some(Config { source, event: Arc::new(event?), window, models, lake, limits, http })
+}
+
+/// How a lake is kept when nobody has said anything else.
+pub fn default_upkeep() -> UpkeepSettings {
+    upkeep(&mut Reader::new(toml::Table::new(), std::collections::BTreeMap::new()))
+}
+
+fn upkeep(reader: &mut Reader) -> UpkeepSettings {
+    const YEARS: Duration = Duration::from_secs(100 * 366 * 86_400);
+    let minute = Duration::from_secs(60);
+    let mut age = |key: &str| reader.age(key, DAY..=YEARS);
+    let (keep_predictions, keep_late, keep_rejects) =
+        (age("lake.keep_predictions"), age("lake.keep_late"), age("lake.keep_rejects"));
+    UpkeepSettings {
+        compact: reader.switch("lake.compact", true),
+        maintain_every: reader.duration("lake.maintain_every", "10m", minute / 60..=DAY),
+        compact_after: reader.duration("lake.compact_after", "1h", minute..=30 * DAY),
+        compact_file_max: reader.size("lake.compact_file_max", "64 MiB", 1 << 20..=1 << 30),
+        keep_replaced: reader.duration("lake.keep_replaced", "1h", minute..=30 * DAY),
+        keep_ledger: reader.duration("lake.keep_ledger", "1d", minute..=YEARS),
+        keep_predictions,
+        keep_late,
+        keep_rejects,
+    }
 }
 
 fn source(reader: &mut Reader) -> Source {
