@@ -107,7 +107,7 @@ impl Pipeline {
         // A query that is not valid leaves no trace on the disk.
         let query = plan(&config)?;
         let around = Surroundings::real(&config)?;
-        Self::assemble(config, query, around)
+        Self::planned(config, query, around)
     }
 
     /// The same in surroundings of the caller's.
@@ -116,10 +116,14 @@ impl Pipeline {
     /// As [`Pipeline::open`].
     pub fn within(config: Config, around: Surroundings) -> Result<Self> {
         let query = plan(&config)?;
-        Self::assemble(config, query, around)
+        Self::planned(config, query, around)
     }
 
-    fn assemble(config: Config, query: Arc<Query>, around: Surroundings) -> Result<Self> {
+    /// The same with a query that is planned already: many short-lived pipelines may share one.
+    ///
+    /// # Errors
+    /// As [`Pipeline::open`].
+    pub fn planned(config: Config, query: Arc<Query>, around: Surroundings) -> Result<Self> {
         let Surroundings { lake, registry, failpoint, clock, commits, chance } = around;
         let lake = Lake::open(lake, failpoint, &identity(&config, &query), clock.now_us())?;
         let metrics = Arc::new(Metrics::new()?);

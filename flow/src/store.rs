@@ -44,6 +44,12 @@ pub trait Store: Send + Sync {
     /// [`StoreError::NotFound`] when neither is there.
     fn publish(&self, from: &str, to: &str) -> Result<(), StoreError>;
 
+    /// Whether [`Store::publish`] is a move that readers see whole. Where it is not (object stores),
+    /// files are written once under their final names, and the ledger alone says which count.
+    fn renames(&self) -> bool {
+        true
+    }
+
     /// Removes an object; one that is not there is no error.
     fn delete(&self, path: &str) -> Result<(), StoreError>;
 

@@ -5,8 +5,11 @@
 //! framing is exact to the byte, so that there is one body text to take the digest of.
 
 pub(crate) mod generation;
+pub(crate) mod intent;
+pub(crate) mod mark;
 mod parts;
 pub(crate) mod record;
+pub(crate) mod summary;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -38,6 +38,7 @@ pub struct Lane {
     positions: BTreeMap<Partition, i64>,
     /// The epoch of our opening record.
     opened: u64,
+    seen: ledger::Seen,
     /// The checkpoint before the newest one, kept as a spare.
     spare: Option<String>,
     state: State,

@@ -20,13 +20,19 @@ mod digest;
 mod error;
 mod format;
 mod generation;
+mod intent;
 mod lake;
 mod lane;
 mod local;
+mod object;
 pub mod parquet;
 mod paths;
+mod probe;
 mod record;
+mod summary;
+mod upkeep;
 mod verify;
+mod view;
 mod writer;
 
 pub use digest::Digest;
@@ -35,10 +41,15 @@ pub use generation::{Column, Generation, Identity, LaneMode};
 pub use lake::{Lake, Reader};
 pub use lane::{Committed, Cut, Lane};
 pub use local::LocalStore;
+pub use object::{BadStorage, FileAccess, ObjectStore, Patience, Storage, is_object_url};
+pub use probe::probe;
 pub use record::{
     CheckpointRef, ClosedBy, Counters, FileRef, IdleMove, Jump, JumpReason, Kind, Record, Table,
 };
-pub use verify::{Problem, Report, verify};
+pub use summary::{Expired, LaneSummary, Level, LiveFile, Replaced, Summary};
+pub use upkeep::{Mode, Outcome, Upkeep};
+pub use verify::{Options, Problem, Repair, Report, Scope, verify, verify_with};
+pub use view::View;
 pub use writer::Writer;
 
 #[cfg(test)]

@@ -260,6 +260,26 @@ impl Counters {
         found
     }
 
+    /// The sums of both; `open`, which is a level, is that of `later`. `None` when one does not fit.
+    pub(crate) fn plus(&self, later: &Self) -> Option<Self> {
+        Some(Self {
+            messages: self.messages.checked_add(later.messages)?,
+            readable: self.readable.checked_add(later.readable)?,
+            rejected: self.rejected.checked_add(later.rejected)?,
+            aggregated: self.aggregated.checked_add(later.aggregated)?,
+            late: self.late.checked_add(later.late)?,
+            late_closed: self.late_closed.checked_add(later.late_closed)?,
+            late_arrival: self.late_arrival.checked_add(later.late_arrival)?,
+            late_out_of_order: self.late_out_of_order.checked_add(later.late_out_of_order)?,
+            filtered: self.filtered.checked_add(later.filtered)?,
+            duplicate: self.duplicate.checked_add(later.duplicate)?,
+            rows: self.rows.checked_add(later.rows)?,
+            n_readings: self.n_readings.checked_add(later.n_readings)?,
+            superseded: self.superseded.checked_add(later.superseded)?,
+            open: later.open,
+        })
+    }
+
     /// Counter of the rows that a table's files must hold; `None` when it is not told.
     pub(crate) fn rows_of(&self, table: Table) -> Option<u64> {
         match table {

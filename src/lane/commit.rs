@@ -100,6 +100,9 @@ impl Lane {
     /// While an epoch is in flight: see [`Lane::land`].
     pub fn cut(&mut self, now_us: i64) -> Result<bool> {
         assert!(!self.is_in_flight(), "lane {} has an epoch in flight", self.name);
+        if matches!(self.hold, Hold::Gone) {
+            return Err(anyhow!("lane {} has lost its ledger with a failed epoch", self.name));
+        }
         if !self.has_something() {
             let newer = self.pipeline.newer_models(self.scorer.model_sets());
             self.take_models(newer);

@@ -4,37 +4,44 @@
 //! or below any more. A file of an epoch up to N is committed if the record of that epoch names it,
 //! and otherwise never will be. A file of a later epoch may belong to a writer who took the lane
 //! from us; it is not ours to judge, nor is a name that we did not write.
+//!
+//! *Where it looks*: only where files lie before their record: staging, or on stores that cannot
+//! rename, the places that intents name. So taking a lane costs the same in a lake of any size.
 
 use tidegauge_flow::{Failpoint, Place, Store};
 
 use crate::error::LakeError;
+use crate::intent::Intent;
 use crate::lake::read_record;
 use crate::paths::{self, DataFile};
-use crate::record::{Kind, Record, Table};
+use crate::record::Record;
+use crate::summary::Summary;
+use crate::view;
 
-/// Finishes the lane's past. `before` is the record before ours. Returns the spare checkpoint.
+/// Finishes the lane's past. Returns the spare checkpoint.
 pub(super) fn recover(
     store: &dyn Store,
     failpoint: &dyn Failpoint,
-    before: Option<&Record>,
     opening: &Record,
 ) -> Result<Option<String>, LakeError> {
-    let mut past = Past { store, failpoint, before, opening, seen: None };
-    past.staging()?;
-    failpoint.reach(Place::MidRecovery)?;
-    for table in Table::ALL {
-        past.published(table)?;
+    let mut past = Past { store, failpoint, opening, seen: None, summary: None };
+    if store.renames() {
+        past.staging()?;
+    } else {
+        past.intended()?;
     }
+    failpoint.reach(Place::MidRecovery)?;
     past.checkpoints()
 }
 
 struct Past<'a> {
     store: &'a dyn Store,
     failpoint: &'a dyn Failpoint,
-    before: Option<&'a Record>,
     opening: &'a Record,
     /// The record read last: files come sorted, so the next one is likely to be of the same epoch.
     seen: Option<Record>,
+    /// The newest summary, once it was needed; the lake may have none.
+    summary: Option<Option<Summary>>,
 }
 
 impl Past<'_> {
@@ -56,18 +63,38 @@ impl Past<'_> {
         Ok(())
     }
 
-    /// Removes published files that no record names.
-    fn published(&mut self, table: Table) -> Result<(), LakeError> {
-        for entry in self.store.list(table.folder())? {
-            let Some(file) = self.to_judge(&entry.path).filter(|f| !self.surely_named(f)) else {
+    /// Removes the files that writers meant to write and no record names, on a store where they
+    /// lie under their final names at once. What is removed may appear again while its writer is
+    /// alive, so the intent stays until that cannot be.
+    fn intended(&mut self) -> Result<(), LakeError> {
+        for entry in self.store.list(&paths::staging_folder(&self.opening.lane))? {
+            let Some(intent) = self.intent(&entry.path)? else {
                 continue;
             };
-            if self.named(&file)?.as_ref() != Some(&entry.path) {
-                self.remove(&entry.path)?;
+            for path in &intent.files {
+                let Some(file) = self.to_judge(path).filter(|f| f.epoch == intent.epoch) else {
+                    continue;
+                };
+                if self.named(&file)?.is_none() && self.store.size(path)?.is_some() {
+                    self.remove(path)?;
+                    self.failpoint.reach(Place::MidRecovery)?;
+                }
+            }
+            if intent.is_old(self.opening.committed_at_us) {
+                self.store.delete(&entry.path)?;
                 self.failpoint.reach(Place::MidRecovery)?;
             }
         }
         Ok(())
+    }
+
+    /// An intent that is over: of an epoch up to our opening record's.
+    fn intent(&self, path: &str) -> Result<Option<Intent>, LakeError> {
+        if paths::intent_of(path).is_none() {
+            return Ok(None);
+        }
+        let over = |intent: &Intent| intent.epoch <= self.opening.epoch;
+        Ok(Intent::get(self.store, path)?.filter(over))
     }
 
     /// Removes old checkpoints: stays the one in force, and one before it as a spare.
@@ -103,31 +130,37 @@ impl Past<'_> {
         DataFile::parse(path).filter(ours)
     }
 
-    /// Whether it is known without reading its record that a published file is named: an earlier
-    /// recovery has left it, or the last writer committed its epoch (a writer writes each epoch
-    /// once). So taking a lane does not read the whole ledger.
-    fn surely_named(&self, file: &DataFile) -> bool {
-        let Some(before) = self.before else {
-            return false;
-        };
-        let by_last_writer = before.kind == Kind::Epoch
-            && file.writer == before.writer
-            && file.epoch > before.recovered
-            && file.epoch <= before.epoch;
-        file.epoch < before.recovered || by_last_writer
-    }
-
     /// The published path of a file that its epoch's record names.
     fn named(&mut self, file: &DataFile) -> Result<Option<String>, LakeError> {
         if file.epoch == self.opening.epoch {
             return Ok(None);
         }
+        let name = file.to_string();
+        if let Some(fate) = self.summarised(file.epoch, &name)? {
+            return Ok(fate);
+        }
         if self.seen.as_ref().map(|record| record.epoch) != Some(file.epoch) {
             self.seen = Some(read_record(self.store, &self.opening.lane, file.epoch)?.0);
         }
-        let name = file.to_string();
         let files = self.seen.iter().flat_map(|record| &record.files);
         Ok(files.map(|f| &f.path).find(|path| paths::base_name(path) == name).cloned())
+    }
+
+    /// The published path of a file, if a summary holds its epoch: then the record may be gone, and
+    /// the file may be replaced.
+    fn summarised(&mut self, epoch: u64, name: &str) -> Result<Option<Option<String>>, LakeError> {
+        if self.summary.is_none() {
+            self.summary = Some(view::newest_summary(self.store)?.map(|(summary, _)| summary));
+        }
+        let Some(summary) = self.summary.as_ref().and_then(Option::as_ref) else {
+            return Ok(None);
+        };
+        if view::summarised_to(Some(summary), &self.opening.lane) < epoch {
+            return Ok(None);
+        }
+        let kept = summary.files.iter().map(|live| &live.file);
+        let mut known = kept.chain(summary.replaced.iter().map(|replaced| &replaced.file));
+        Ok(Some(known.find(|f| paths::base_name(&f.path) == name).map(|f| f.path.clone())))
     }
 
     fn remove(&self, path: &str) -> Result<(), LakeError> {

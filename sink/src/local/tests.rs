@@ -5,6 +5,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidegauge_flow::NoFailpoint;
 
+use std::fs::{self, File};
+
 use super::*;
 use crate::testing::{END, LANE, NOW_US, identity, live, writer};
 

@@ -1,5 +1,7 @@
 //! Two processes that both believe to hold the lane.
 
+use std::sync::Arc;
+
 use crate::error::LakeError;
 use crate::testing::{
     LANE, MemoryStore, NOW_US, STEP, assert_whole, cut, live, next_offset, open, writer,
@@ -7,8 +9,11 @@ use crate::testing::{
 
 #[test]
 fn fm_24_the_old_writer_cannot_commit_after_the_lane_was_taken() {
-    let store = MemoryStore::new();
-    let lake = open(&store);
+    MemoryStore::kinds().iter().for_each(old_writer_cannot_commit);
+}
+
+fn old_writer_cannot_commit(store: &Arc<MemoryStore>) {
+    let lake = open(store);
     let mut old = lake.take(LANE, writer(1), NOW_US).expect("free");
     old.commit(cut(0, 1), NOW_US).expect("it is ours");
     let mut new = lake.take(LANE, writer(2), NOW_US).expect("taken from the old one");
@@ -27,7 +32,7 @@ fn fm_24_the_old_writer_cannot_commit_after_the_lane_was_taken() {
 
     assert_eq!(next_offset(&new), STEP);
     new.commit(cut(STEP, 3), NOW_US).expect("it is the new one's");
-    assert_whole(&store, "after fencing");
+    assert_whole(store, "after fencing");
 }
 
 #[test]
