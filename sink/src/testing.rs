@@ -1,5 +1,8 @@
 //! For tests: a store that fails on demand, failpoints, and a small pipeline over both.
 
+pub(crate) mod proxy;
+pub(crate) mod servers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
