@@ -271,13 +271,17 @@ impl Store for LocalStore {
 
     fn publish(&self, from: &str, to: &str) -> Result<(), StoreError> {
         let (source, target) = (self.file(from)?, self.file(to)?);
-        match self.relocate(&source, &target) {
-            Err(e) if is_absent(&e) && self.is_file(&target) => {}
+        let moved = match self.relocate(&source, &target) {
+            Err(e) if is_absent(&e) && self.is_file(&target) => false,
             Err(e) => return Err(self.missing_or("publish", from, e)),
-            Ok(()) => {}
+            Ok(()) => true,
+        };
+        // The new name first: with neither of them on the disk the file would be lost.
+        self.sync_folder(parent(&target)).map_err(|e| self.failed("publish", to, e))?;
+        if moved {
+            self.sync_folder(parent(&source)).map_err(|e| self.failed("publish", from, e))?;
         }
-        // Only the new name: should the old one come back, whoever takes the lane next moves it again.
-        self.sync_folder(parent(&target)).map_err(|e| self.failed("publish", to, e))
+        Ok(())
     }
 
     fn delete(&self, path: &str) -> Result<(), StoreError> {

@@ -1,6 +1,8 @@
 //! For tests: a store that fails on demand, failpoints, and a small pipeline over both.
 
 pub(crate) mod plant;
+pub(crate) mod proxy;
+pub(crate) mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

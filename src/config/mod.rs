@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tidegauge_ingest::EventMapping;
 use tidegauge_score::train::TrainOptions;
+use tidegauge_sink::Storage;
 
 pub use self::load::{load, parse};
 pub use self::reader::Mistake;
@@ -121,6 +122,8 @@ pub struct Models {
 #[derive(Debug, Clone)]
 pub struct LakeSettings {
     pub url: String,
+    /// How buckets are reached, those of models too.
+    pub storage: Storage,
     pub commit_every: Duration,
     /// Rejects of one lane that make it commit before the interval is over.
     pub rejects_max: usize,

@@ -8,6 +8,7 @@ use tidegauge_flow::{KeyColumn, KeySchema, KeyType, names};
 use tidegauge_ingest::decode::time_ns;
 use tidegauge_ingest::{EventMapping, Limits, TimeFormat};
 use tidegauge_score::train::{ROWS_MOST, TrainOptions};
+use tidegauge_sink::{Patience, Storage, check_object_url, is_object_url};
 use toml::Value;
 
 use super::reader::Reader;
@@ -33,6 +34,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let models = models(reader);
     let lake = LakeSettings {
         url: reader.text_or("lake.url", "lake"),
+        storage: storage(reader),
         commit_every: reader.duration(
             "lake.commit_every",
             "10s",
@@ -293,12 +295,23 @@ fn memory(reader: &mut Reader) -> Option<u64> {
     }
 }
 
+fn storage(reader: &mut Reader) -> Storage {
+    let options = reader.free_table("lake.storage");
+    let range = Duration::from_secs(1)..=Duration::from_secs(600);
+    let request = reader.duration("lake.timeout", "30s", range);
+    Storage { options, patience: Patience { request, ..Patience::default() } }
+}
+
 fn check_url(reader: &mut Reader, key: &str, url: &str) {
     let path = url.strip_prefix("file:").unwrap_or(url);
     if path.is_empty() {
-        reader.mistake(key, "is empty: a path or a file: URL");
+        reader.mistake(key, "is empty: a path, a file: URL or that of a bucket");
+    } else if is_object_url(url) {
+        if let Err(error) = check_object_url(url) {
+            reader.mistake(key, format!("is not valid: {error}"));
+        }
     } else if path.contains("://") {
-        let what = format!("is {url:?}: this version writes to a path or a file: URL only");
-        reader.mistake(key, what);
+        let allowed = "a path, or a URL with file:, s3:, az:, abfs:, abfss: or gs:";
+        reader.mistake(key, format!("is {url:?}, allowed is {allowed}"));
     }
 }

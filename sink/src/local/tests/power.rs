@@ -1,7 +1,5 @@
 //! Power that is lost at any call of the disk, and disks that fill up or fail.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tidegauge_flow::NoFailpoint;
@@ -25,6 +23,7 @@ fn live(
     seed: u64,
     steps: i64,
     acknowledged: &mut i64,
+    story: &str,
 ) -> Result<(), LakeError> {
     let store = disk.store()?;
     let lake = Lake::open(store, std::sync::Arc::new(NoFailpoint), &identity(), NOW_US)?;
@@ -32,8 +31,11 @@ fn live(
     loop {
         let from = lane.positions().get(&partition()).copied().unwrap_or(0);
         let state = lane.checkpoint()?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        assert_eq!(state, (from > 0).then(|| format!("state at {from}")));
-        assert!(from >= *acknowledged, "{acknowledged} was acknowledged and the lane is at {from}");
+        assert_eq!(state, (from > 0).then(|| format!("state at {from}")), "{story}");
+        assert!(
+            from >= *acknowledged,
+            "{story}: {acknowledged} was acknowledged and the lane is at {from}"
+        );
         // Who takes a lane builds upon what it finds.
         *acknowledged = from;
         let left = (END - from) / STEP;
@@ -48,17 +50,17 @@ fn live(
 
 /// Ends the story: the last life is not disturbed, and its lake is that of an undisturbed run.
 fn end_well(disk: &PowerlessDisk, acknowledged: &mut i64, context: &str) {
-    live(disk, 0, 2, acknowledged).unwrap_or_else(|e| panic!("{context}: {e}"));
+    live(disk, 0, 2, acknowledged, context).unwrap_or_else(|e| panic!("{context}: {e}"));
     assert_whole(&*disk.store().expect("it opens"), context);
 }
 
 fn one_story(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
-    let (disk, mut acknowledged) = (PowerlessDisk::default(), 0);
+    let (disk, mut acknowledged, story) = (PowerlessDisk::default(), 0, format!("seed {seed}"));
     for life in 1..=random.random_range(1..=4) {
         disk.fail_at(random.random_range(1..CALLS), Mishap::Death);
         // How it ends is for the next life to find out.
-        let _ = live(&disk, life, random.random_range(1..=4), &mut acknowledged);
+        let _ = live(&disk, life, random.random_range(1..=4), &mut acknowledged, &story);
         disk.restart();
         match random.random_range(0..4) {
             // Only the process has died.
@@ -67,10 +69,10 @@ fn one_story(seed: u64) {
             _ => disk.lose_power(Survives::Some { seed: random.random() }),
         }
     }
-    live(&disk, 9, 2, &mut acknowledged).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-    assert_eq!(acknowledged, END, "seed {seed}");
+    live(&disk, 9, 2, &mut acknowledged, &story).unwrap_or_else(|e| panic!("{story}: {e}"));
+    assert_eq!(acknowledged, END, "{story}");
     disk.lose_power(Survives::Nothing);
-    end_well(&disk, &mut acknowledged, &format!("seed {seed}, and power lost at rest"));
+    end_well(&disk, &mut acknowledged, &format!("{story}, and power lost at rest"));
 }
 
 #[test]
@@ -80,15 +82,9 @@ fn fm_27_power_lost_at_any_moment_loses_nothing_that_was_acknowledged() {
     let threads = std::thread::available_parallelism().map_or(2, usize::from) as u64;
     std::thread::scope(|scope| {
         for thread in 0..threads {
-            let stories = (0..count).filter(move |seed| seed % threads == thread);
-            scope.spawn(move || {
-                for seed in stories {
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| one_story(seed))) {
-                        eprintln!("the story of seed {seed} went wrong");
-                        std::panic::resume_unwind(panic);
-                    }
-                }
-            });
+            let mut stories = (0..count).filter(move |seed| seed % threads == thread);
+            // Each assertion of a story names its seed.
+            scope.spawn(move || stories.by_ref().for_each(one_story));
         }
     });
 }
@@ -100,7 +96,7 @@ fn fm_27_power_lost_at_each_call_of_the_disk_in_turn_leaves_the_same_lake() {
         for n in 1..2 * CALLS {
             let (disk, mut acknowledged) = (PowerlessDisk::default(), 0);
             disk.fail_at(n, Mishap::Death);
-            let end = live(&disk, 1, 1, &mut acknowledged);
+            let end = live(&disk, 1, 1, &mut acknowledged, &format!("call {n}"));
             if disk.is_armed() {
                 end.expect("nothing has disturbed it");
                 ended = true;
@@ -129,7 +125,7 @@ fn fm_27_a_disk_that_fails_at_each_call_stops_the_lane_clearly_and_loses_nothing
         for (n, (code, advice)) in (1..2 * CALLS).zip(ERRORS.into_iter().cycle()) {
             let (disk, mut acknowledged) = (PowerlessDisk::default(), 0);
             disk.fail_at(n, if once { Mishap::Once(code) } else { Mishap::Always(code) });
-            let end = live(&disk, 1, 1, &mut acknowledged);
+            let end = live(&disk, 1, 1, &mut acknowledged, &format!("call {n}"));
             if disk.is_armed() {
                 ended = true;
                 break;
