@@ -367,7 +367,7 @@ fn restore(pipeline: &Pipeline, ledger: &Ledger, closing: Closing) -> Result<(Wi
     };
     let (query, key) = (pipeline.query.clone(), pipeline.config.event.key.clone());
     match ledger.checkpoint()? {
-        Some(bytes) => Ok(Windows::restore(&bytes, query, settings, 1, window.sensors_max)?),
+        Some(bytes) => Ok(Windows::restore(&bytes, query, settings, window.sensors_max)?),
         None => Ok((Windows::new(query, settings, 1), Sensors::new(key, window.sensors_max))),
     }
 }

@@ -3,6 +3,7 @@
 mod drain;
 mod gap;
 mod kafka;
+mod limits;
 mod store;
 mod topic;
 mod trouble;
