@@ -241,7 +241,7 @@ pub fn identity(config: &Config, query: &Query) -> Identity {
         query: query.text().to_string(),
         schema: prediction_schema(query.output()),
         key: config.event.key.as_ref().clone(),
-        lanes: LaneMode::PerPartition,
+        lanes: config.source.lanes,
         time: config.event.time.clone(),
         values: config.event.values.clone(),
         counted_once: query.window().is_tumble(),

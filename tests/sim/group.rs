@@ -37,7 +37,10 @@ struct Member {
 pub enum Asked {
     /// Another one came under its name.
     Fenced,
-    Revoke { partitions: Vec<i32>, lost: bool },
+    Revoke {
+        partitions: Vec<i32>,
+        lost: bool,
+    },
     Assign(Vec<i32>),
 }
 

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{
-    Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type,
-};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type};
 use tidegauge_sink::{Lake, Reader, Record, Table, parquet, verify};
 
 use crate::models::threshold;
@@ -105,13 +103,17 @@ impl Judge<'_> {
                 None if expected.sure.is_empty() => {}
                 None => {
                     let n = expected.sure.len();
-                    self.problems.push(format!("{number}: sensor {id}, window {end}: no row for {n} readings"));
+                    self.problems.push(format!(
+                        "{number}: sensor {id}, window {end}: no row for {n} readings"
+                    ));
                 }
             }
         }
         for ((id, end), row) in rows {
             let Row { count, epoch, .. } = row;
-            let what = format!("{number}: sensor {id}, window {end}: a row of {count} in epoch {epoch} that must not be");
+            let what = format!(
+                "{number}: sensor {id}, window {end}: a row of {count} in epoch {epoch} that must not be"
+            );
             self.problems.push(what);
         }
         self.totals.records += records.len() as u64;
@@ -162,7 +164,8 @@ impl Judge<'_> {
                     && readings.value(row) as i64 == count
                     && epoch.value(row) == record.epoch;
                 if !fits {
-                    self.problems.push(format!("{number}: {window:?}: start, count or epoch is wrong"));
+                    self.problems
+                        .push(format!("{number}: {window:?}: start, count or epoch is wrong"));
                 }
                 self.model(number, window, &found, record);
                 if rows.insert(window, found).is_some() {
@@ -199,7 +202,8 @@ impl Judge<'_> {
         }
         let counted = records.iter().map(|record| record.counters.late).sum::<u64>();
         if counted != late.len() as u64 {
-            self.problems.push(format!("{number}: {counted} are counted late, {} kept", late.len()));
+            self.problems
+                .push(format!("{number}: {counted} are counted late, {} kept", late.len()));
         }
         self.totals.late += counted;
         late
@@ -224,11 +228,19 @@ impl Judge<'_> {
     }
 
     /// What lies in an epoch's file was read in that epoch.
-    fn of_epoch(&mut self, number: usize, partition: i32, offset: i64, record: &Record, what: &str) {
+    fn of_epoch(
+        &mut self,
+        number: usize,
+        partition: i32,
+        offset: i64,
+        record: &Record,
+        what: &str,
+    ) {
         let read = record.positions.values().any(|s| (s.from..s.to).contains(&offset));
         if partition != number as i32 || !read {
             let epoch = record.epoch;
-            self.problems.push(format!("{number}: {partition}/{offset} is {what} in epoch {epoch}"));
+            self.problems
+                .push(format!("{number}: {partition}/{offset} is {what} in epoch {epoch}"));
         }
     }
 

@@ -33,7 +33,12 @@ pub struct Verdict {
 }
 
 /// Judges one partition's ledger; `late` are the offsets that the lake holds as late.
-pub fn judge(scenario: &Scenario, number: usize, records: &[Record], late: &BTreeSet<i64>) -> Verdict {
+pub fn judge(
+    scenario: &Scenario,
+    number: usize,
+    records: &[Record],
+    late: &BTreeSet<i64>,
+) -> Verdict {
     let out_of_order = scenario.config.window.out_of_order.as_nanos() as i64;
     let mut lane = Lane {
         shape: scenario.planned.shape,
@@ -216,7 +221,9 @@ impl Lane<'_> {
         };
         if !fits {
             let bounds = self.watermark;
-            self.problem(format!("{place}: the watermark is {watermark:?}, and was to be in {bounds:?}"));
+            self.problem(format!(
+                "{place}: the watermark is {watermark:?}, and was to be in {bounds:?}"
+            ));
         }
         self.watermark = watermark.map(|found| (found, found)).or(self.watermark);
     }

@@ -110,7 +110,9 @@ impl Runner {
         while !self.is_done() {
             if self.now() > deadline {
                 let positions = self.positions();
-                self.world.state().problem(format!("not all is committed in the end: {positions:?}"));
+                self.world
+                    .state()
+                    .problem(format!("not all is committed in the end: {positions:?}"));
                 return;
             }
             self.step();

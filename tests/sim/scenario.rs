@@ -48,9 +48,18 @@ pub struct Sent {
 
 #[derive(Debug, Clone)]
 pub enum What {
-    Reading { time_ns: i64, id: i64, value: i64, event: u64, payload: Arc<[u8]> },
+    Reading {
+        time_ns: i64,
+        id: i64,
+        value: i64,
+        event: u64,
+        payload: Arc<[u8]>,
+    },
     /// A message that nobody can read, and the reason that the lake shall name.
-    Poison { payload: Option<Arc<[u8]>>, reason: &'static str },
+    Poison {
+        payload: Option<Arc<[u8]>>,
+        reason: &'static str,
+    },
     /// An offset without a message: the end of a transaction, a compacted message.
     Nothing,
 }

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use rand::seq::SliceRandom;
 use tidegauge_ingest::kafka::KafkaError;
-use tidegauge_ingest::{
-    Batch, End, Ends, LaneOwner, Leave, Message, Origins, Revoked, Source,
-};
+use tidegauge_ingest::{Batch, End, Ends, LaneOwner, Leave, Message, Origins, Revoked, Source};
 
 use crate::group::Asked;
 use crate::scenario::{Sent, What};
@@ -73,7 +71,9 @@ impl SimSource {
             let (process, now) = (self.process, state.now);
             state.note(format_args!("{process}: reads {partition} from {offset}"));
             if offset > state.topic.end(*partition, now) {
-                state.problem(format!("partition {partition} is to be read from {offset}, beyond its end"));
+                state.problem(format!(
+                    "partition {partition} is to be read from {offset}, beyond its end"
+                ));
             }
             self.held.insert(*partition, offset);
         }
@@ -173,7 +173,9 @@ impl Source for SimSource {
             let folder = format!("_tidegauge/ledger/t-{partition}/");
             let newest = state.objects.last_in(&folder).map(|(_, bytes)| ledger_position(bytes));
             if newest.is_none_or(|position| position < *offset) {
-                let what = format!("partition {partition}: the broker is told {offset}, the ledger has {newest:?}");
+                let what = format!(
+                    "partition {partition}: the broker is told {offset}, the ledger has {newest:?}"
+                );
                 state.problem(what);
             }
         }
