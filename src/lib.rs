@@ -14,6 +14,7 @@ pub mod control;
 pub mod executor;
 mod files;
 pub mod lane;
+pub mod maintenance;
 pub mod memory;
 pub mod pipeline;
 mod progress;

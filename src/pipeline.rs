@@ -14,9 +14,7 @@ use tidegauge_flow::{Failpoint, NoFailpoint, Store};
 use tidegauge_ingest::Reason;
 use tidegauge_score::{Models, Registry, Scorer, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
-use tidegauge_sink::{
-    Counters, Identity, Lake, Lane as Ledger, LaneMode, LocalStore, Table, Writer,
-};
+use tidegauge_sink::{Counters, Identity, Lake, Lane as Ledger, LocalStore, Table, Writer};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -175,12 +173,20 @@ impl Pipeline {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The lake that the pipeline writes to.
+    pub fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    /// A writer's name that nobody has.
+    pub fn new_writer(&self) -> Writer {
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        Writer::random(&mut *chance)
+    }
+
     /// Takes a lane in the ledger under a new writer's name.
     pub fn take_lane(&self, name: &str) -> Result<Ledger> {
-        let writer = {
-            let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
-            Writer::random(&mut *chance)
-        };
+        let writer = self.new_writer();
         let lane = self.lake.take(name, writer, self.clock.now_us());
         lane.with_context(|| format!("cannot take lane {name}"))
     }

@@ -14,6 +14,7 @@ use tidegauge_serve::{Health, Server};
 use crate::config::{self, Config, LaneMode, SourceKind};
 use crate::control::{Control, OpenWindows};
 use crate::files;
+use crate::maintenance::{self, Maintenance};
 use crate::pipeline::{Pipeline, Totals};
 use crate::signals::Signals;
 use crate::worker::Worker;
@@ -46,6 +47,7 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
         .http
         .map(|listen| Server::start(listen, pipeline.metrics.clone(), health.clone()));
     let server = server.transpose()?;
+    let maintenance = Maintenance::start(&pipeline)?;
     let result = match pipeline.config.source.kind {
         SourceKind::Kafka => run_kafka(&pipeline, until, signals, &health),
         SourceKind::Files => {
@@ -60,7 +62,11 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     if let Some(server) = server {
         server.stop();
     }
+    drop(maintenance);
     result?;
+    if matches!(until, Until::Idle(..)) || pipeline.config.source.kind == SourceKind::Files {
+        maintenance::catch_up(&pipeline);
+    }
     eprintln!("{}", summary(&pipeline));
     Ok(())
 }

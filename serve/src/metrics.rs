@@ -7,6 +7,7 @@
 
 mod lane;
 mod process;
+mod upkeep;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use crate::ServeError;
 use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
 use process::Process;
+pub use upkeep::UpkeepMetrics;
 
 /// Distinct Kafka error codes that are counted by name; further ones are counted as `other`.
 const KAFKA_CODES_MAX: usize = 64;
@@ -53,6 +55,8 @@ pub struct Metrics {
     pub sensors_in_two_lanes: IntCounter,
     /// What was not committed when a lane went, by the reason.
     lanes_dropped: IntCounterVec,
+    /// What maintenance of the lake does.
+    pub upkeep: UpkeepMetrics,
     registry: Registry,
     lanes: Arc<LaneFamilies>,
     kafka_errors: IntCounterVec,
@@ -178,6 +182,7 @@ impl Metrics {
                 "Sensors whose events came in two lanes of this process.",
             )?,
             lanes_dropped,
+            upkeep: UpkeepMetrics::register(&registry)?,
             lanes: Arc::new(LaneFamilies::register(&registry)?),
             kafka_errors,
             kafka_codes: Mutex::default(),

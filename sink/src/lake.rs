@@ -53,7 +53,7 @@ impl Lake {
     ) -> Result<Self, LakeError> {
         let first = Generation::new(1, identity, now_us);
         let found = match newest_generation(store.as_ref())? {
-            Some(found) => found,
+            Some(found) => lasting(store.as_ref(), found)?,
             None => found_lake(store.as_ref(), first)?,
         };
         let reader = Reader { store, generation: found };
@@ -70,6 +70,14 @@ impl Lake {
             Some(generation) => Ok(Reader { store, generation }),
             None => Err(LakeError::NotALake { url: store.url() }),
         }
+    }
+
+    /// A lake that is there, for maintenance: whatever pipeline it belongs to.
+    ///
+    /// # Errors
+    /// As [`Lake::read`].
+    pub fn attach(store: Arc<dyn Store>, failpoint: Arc<dyn Failpoint>) -> Result<Self, LakeError> {
+        Ok(Self { reader: Self::read(store)?, failpoint })
     }
 
     /// The same lake for reading.
@@ -251,6 +259,19 @@ pub(crate) fn newest_generation(store: &dyn Store) -> Result<Option<Generation>,
         return Err(LakeError::damaged(&path, what));
     }
     Ok(Some(generation))
+}
+
+/// A generation that was found, and is durable: who made it may have died before its name was
+/// synced. Putting it once more syncs the name and changes nothing.
+fn lasting(store: &dyn Store, found: Generation) -> Result<Generation, LakeError> {
+    if !store.renames() {
+        return Ok(found);
+    }
+    let path = paths::generation_path(found.number);
+    match put_settled(store, &path, &format::generation::encode(&found)) {
+        Ok(()) | Err(StoreError::Exists { .. }) => Ok(found),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Makes the first generation; when another process is quicker, its one counts. Records without a

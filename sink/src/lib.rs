@@ -41,7 +41,9 @@ pub use generation::{Column, Generation, Identity, LaneMode};
 pub use lake::{Lake, Reader};
 pub use lane::{Committed, Cut, Lane};
 pub use local::LocalStore;
-pub use object::{BadStorage, FileAccess, ObjectStore, Patience, Storage, is_object_url};
+pub use object::{
+    BadStorage, FileAccess, ObjectStore, Patience, Storage, check_object_url, is_object_url,
+};
 pub use probe::probe;
 pub use record::{
     CheckpointRef, ClosedBy, Counters, FileRef, IdleMove, Jump, JumpReason, Kind, Record, Table,

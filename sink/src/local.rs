@@ -11,6 +11,8 @@
 //! any more until another process starts.
 
 mod disk;
+#[cfg(test)]
+pub(crate) mod powerless;
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
@@ -336,20 +338,39 @@ fn walk(
     Ok(())
 }
 
+/// Makes the folder of a lake and those above it, and syncs all their names: one that is there may
+/// have been made by a process that died before it had synced it.
 fn make_folders(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     let above = parent(folder);
     match disk.make_folder(folder) {
-        Ok(()) => disk.sync_folder(above),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(e) if e.kind() == ErrorKind::NotFound && above != folder => {
             make_folders(disk, above)?;
             match disk.make_folder(folder) {
-                Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e),
-                _ => disk.sync_folder(above),
+                Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
+                _ => return disk.sync_folder(above),
             }
         }
-        Err(e) => Err(e),
+        Err(e) if !is_present(disk, folder) => return Err(e),
+        _ => {}
     }
+    let mut folder = folder;
+    while parent(folder) != folder {
+        folder = parent(folder);
+        match disk.sync_folder(folder) {
+            // What we may not write was not made by us.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+                ) => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
+fn is_present(disk: &dyn Disk, folder: &Path) -> bool {
+    disk.found(folder).is_ok_and(|found| found.is_folder)
 }
 
 /// The folder of a file; of a bare name it is the current one.

@@ -26,7 +26,7 @@ use object_store::{ObjectStore as Client, ObjectStoreExt, PutMode, PutOptions, P
 use tidegauge_flow::{Entry, Store, StoreError};
 use tokio::runtime::{Builder, Runtime};
 
-pub use connect::{BadStorage, Storage, is_object_url};
+pub use connect::{BadStorage, Storage, check_object_url, is_object_url};
 pub use retry::Patience;
 use retry::{Ended, Failure, retry};
 
@@ -291,3 +291,6 @@ impl Drop for ObjectStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidegauge_flow::Partition;
+use tidegauge_flow::{Partition, Span};
 
 use crate::digest::Digest;
 use crate::record::{CheckpointRef, Counters, FileRef, Jump, Kind, Record, Table};
@@ -145,6 +145,41 @@ impl LaneSummary {
             return Err("the record before it is not the one it followed".to_owned());
         }
         self.add(record, digest)
+    }
+
+    /// The records before `kept`, which begins where records are still kept, as if they were one: an
+    /// epoch that counts what they counted. Files, watermark and the level `open` are not told.
+    pub fn before(&self, lane: &str, kept: &[Record]) -> Option<Record> {
+        let first = kept.first().filter(|first| first.epoch > 1)?;
+        let held = kept.iter().filter(|record| record.epoch <= self.to);
+        let counters = held.fold(self.counters, |left, record| left.minus(&record.counters));
+        let begin = |partition: &Partition| self.first.get(partition).copied();
+        let spans = first.positions.iter().map(|(partition, span)| {
+            let jumped = first.jumps.iter().find(|jump| jump.partition == *partition);
+            let to = jumped.map_or(span.from, |jump| jump.from);
+            let from = begin(partition).unwrap_or(to);
+            (partition.clone(), Span { from: from.min(to), to })
+        });
+        Some(Record {
+            generation: first.generation,
+            lane: lane.to_owned(),
+            epoch: first.epoch - 1,
+            kind: Kind::Epoch,
+            writer: first.writer,
+            previous: None,
+            recovered: first.recovered,
+            inputs: BTreeMap::new(),
+            jumps: Vec::new(),
+            positions: spans.collect(),
+            watermark_ns: None,
+            idle_moves: Vec::new(),
+            closed_by: None,
+            files: Vec::new(),
+            checkpoint: None,
+            model_sets: Vec::new(),
+            counters: Counters { open: 0, ..counters },
+            committed_at_us: first.committed_at_us,
+        })
     }
 
     fn add(&mut self, record: &Record, digest: Digest) -> Result<(), String> {

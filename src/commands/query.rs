@@ -36,7 +36,7 @@ pub fn select(
 ) -> Result<Vec<RecordBatch>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let session = tables::session(lake, registry).await?;
+        let session = tables::session(lake, registry, sql).await?;
         let frame = session.sql(sql).await.context("the statement is not valid")?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let mut batches = frame.collect().await.context("the statement failed")?;

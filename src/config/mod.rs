@@ -16,9 +16,11 @@ use std::time::Duration;
 use tidegauge_ingest::EventMapping;
 use tidegauge_score::train::TrainOptions;
 pub use tidegauge_sink::LaneMode;
+use tidegauge_sink::Storage;
 
 pub use self::load::{load, parse};
 pub use self::reader::Mistake;
+pub use self::sections::default_upkeep;
 
 /// Everything that one pipeline needs to know. Durations are checked, names are not resolved.
 #[derive(Debug, Clone)]
@@ -122,9 +124,33 @@ pub struct Models {
 #[derive(Debug, Clone)]
 pub struct LakeSettings {
     pub url: String,
+    /// How buckets are reached, those of models too.
+    pub storage: Storage,
     pub commit_every: Duration,
     /// Rejects of one lane that make it commit before the interval is over.
     pub rejects_max: usize,
+    pub upkeep: UpkeepSettings,
+}
+
+/// How a lake is kept over the years.
+#[derive(Debug, Clone)]
+pub struct UpkeepSettings {
+    /// Whether small files of closed hours and days become large ones.
+    pub compact: bool,
+    /// How often a running process maintains the lake.
+    pub maintain_every: Duration,
+    /// A lane that has not committed for so long holds up nothing.
+    pub compact_after: Duration,
+    /// Files are merged up to this size, bytes.
+    pub compact_file_max: u64,
+    /// How long replaced files stay for readers that still know them.
+    pub keep_replaced: Duration,
+    /// How long records stay that a summary holds.
+    pub keep_ledger: Duration,
+    /// How long rows stay, by table; `None`: for ever.
+    pub keep_predictions: Option<Duration>,
+    pub keep_late: Option<Duration>,
+    pub keep_rejects: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]

@@ -8,12 +8,13 @@ use tidegauge_flow::{KeyColumn, KeySchema, KeyType, names};
 use tidegauge_ingest::decode::time_ns;
 use tidegauge_ingest::{EventMapping, Limits, TimeFormat};
 use tidegauge_score::train::{ROWS_MOST, TrainOptions};
+use tidegauge_sink::{Patience, Storage, check_object_url, is_object_url};
 use toml::Value;
 
 use super::reader::Reader;
 use super::{
     Config, LakeSettings, LaneMode, Late, LimitSettings, Models, OnGap, OnSplitSensor, Source,
-    SourceKind, Start, Window,
+    SourceKind, Start, UpkeepSettings, Window,
 };
 
 /// The broker's own default of `max.poll.interval.ms`, and librdkafka's.
@@ -33,12 +34,14 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let models = models(reader);
     let lake = LakeSettings {
         url: reader.text_or("lake.url", "lake"),
+        storage: storage(reader),
         commit_every: reader.duration(
             "lake.commit_every",
             "10s",
             Duration::from_millis(100)..=Duration::from_secs(3600),
         ),
         rejects_max: reader.integer("lake.rejects_max", 100_000, 1..=10_000_000) as usize,
+        upkeep: upkeep(reader),
     };
     check_url(reader, "lake.url", &lake.url);
     let limits = LimitSettings { memory: memory(reader) };
@@ -50,6 +53,30 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         }
     });
     Some(Config { source, event: Arc::new(event?), window, models, lake, limits, http })
+}
+
+/// How a lake is kept when nobody has said anything else.
+pub fn default_upkeep() -> UpkeepSettings {
+    upkeep(&mut Reader::new(toml::Table::new(), std::collections::BTreeMap::new()))
+}
+
+fn upkeep(reader: &mut Reader) -> UpkeepSettings {
+    const YEARS: Duration = Duration::from_secs(100 * 366 * 86_400);
+    let minute = Duration::from_secs(60);
+    let mut age = |key: &str| reader.age(key, DAY..=YEARS);
+    let (keep_predictions, keep_late, keep_rejects) =
+        (age("lake.keep_predictions"), age("lake.keep_late"), age("lake.keep_rejects"));
+    UpkeepSettings {
+        compact: reader.switch("lake.compact", true),
+        maintain_every: reader.duration("lake.maintain_every", "10m", minute / 60..=DAY),
+        compact_after: reader.duration("lake.compact_after", "1h", minute..=30 * DAY),
+        compact_file_max: reader.size("lake.compact_file_max", "64 MiB", 1 << 20..=1 << 30),
+        keep_replaced: reader.duration("lake.keep_replaced", "1h", minute..=30 * DAY),
+        keep_ledger: reader.duration("lake.keep_ledger", "1d", minute..=YEARS),
+        keep_predictions,
+        keep_late,
+        keep_rejects,
+    }
 }
 
 fn source(reader: &mut Reader) -> Source {
@@ -272,12 +299,23 @@ fn memory(reader: &mut Reader) -> Option<u64> {
     }
 }
 
+fn storage(reader: &mut Reader) -> Storage {
+    let options = reader.free_table("lake.storage");
+    let range = Duration::from_secs(1)..=Duration::from_secs(600);
+    let request = reader.duration("lake.timeout", "30s", range);
+    Storage { options, patience: Patience { request, ..Patience::default() } }
+}
+
 fn check_url(reader: &mut Reader, key: &str, url: &str) {
     let path = url.strip_prefix("file:").unwrap_or(url);
     if path.is_empty() {
-        reader.mistake(key, "is empty: a path or a file: URL");
+        reader.mistake(key, "is empty: a path, a file: URL or that of a bucket");
+    } else if is_object_url(url) {
+        if let Err(error) = check_object_url(url) {
+            reader.mistake(key, format!("is not valid: {error}"));
+        }
     } else if path.contains("://") {
-        let what = format!("is {url:?}: this version writes to a path or a file: URL only");
-        reader.mistake(key, what);
+        let allowed = "a path, or a URL with file:, s3:, az:, abfs:, abfss: or gs:";
+        reader.mistake(key, format!("is {url:?}, allowed is {allowed}"));
     }
 }

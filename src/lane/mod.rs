@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tidegauge_aggregate::{Closing, WindowSettings, Windows};
-use tidegauge_flow::{Partition, Readings, Sensors};
+use tidegauge_flow::{Readings, Sensors};
 use tidegauge_ingest::{Decoder, Ends, Format, Message};
 use tidegauge_score::{Models, Scorer, Stamp, Status};
 use tidegauge_serve::LaneMetrics;

@@ -17,4 +17,5 @@ mod reference;
 mod rejects;
 mod tidy;
 mod time;
+mod upgrade;
 mod worker;

@@ -130,6 +130,8 @@ impl Group {
             if let Some(member) = self.members.get_mut(name) {
                 member.joined = generation;
             }
+            // What the one before it under this name had, it does not have.
+            self.owners.retain(|p, owner| owner != name || held.contains(p));
             if self.members.values().all(|m| m.joined == generation) {
                 self.target = Some(self.shares());
             }
@@ -148,6 +150,14 @@ impl Group {
             return None;
         }
         Some(Asked::Assign(new))
+    }
+
+    /// Whether a process has all partitions, and nothing is about to change.
+    pub fn is_all_of(&self, incarnation: u64) -> bool {
+        let of =
+            |name: &String| self.members.get(name).is_some_and(|m| m.incarnation == incarnation);
+        let all = self.owners.len() == self.partitions && self.owners.values().all(of);
+        all && self.target.is_some()
     }
 
     /// The member has taken these partitions.

@@ -106,28 +106,51 @@ impl Runner {
             self.step();
         }
         self.calm_down();
-        let deadline = self.now().max(self.last_sent()) + PATIENCE;
-        while !self.is_done() {
-            if self.now() > deadline {
-                let positions = self.positions();
-                self.world
-                    .state()
-                    .problem(format!("not all is committed in the end: {positions:?}"));
-                return;
-            }
-            self.step();
+        if !self.wait_for(|| self.now() > self.last_sent() && self.is_done()) {
+            let positions = self.positions();
+            self.world.state().problem(format!("not all is committed in the end: {positions:?}"));
+            return;
         }
+        for slot in &self.slots {
+            if let Some(process) = slot.process.take()
+                && let Err(error) = process.stop(OpenWindows::Leave)
+            {
+                // One that was left out while it slept may learn only now that its lanes are gone.
+                self.judge(slot, &error);
+            }
+            self.world.state().note(format_args!("{}: ended", slot.id.replace(0)));
+            slot.until.set(Duration::MAX);
+        }
+        self.end();
+    }
+
+    /// A last process takes all lanes, so that whatever others have left undone is done, and ends.
+    fn end(&self) {
+        self.slots[0].until.set(Duration::ZERO);
+        let last = &self.slots[0].id;
+        if !self.wait_for(|| last.get() > 0 && self.world.state().group.is_all_of(last.get())) {
+            self.world.state().problem("the last process does not get all partitions".into());
+        }
+        let Some(process) = self.slots[0].process.take() else { return };
         let windows = match self.scenario.close_windows {
             true => OpenWindows::Close,
             false => OpenWindows::Leave,
         };
-        for slot in &self.slots {
-            if let Some(process) = slot.process.take()
-                && let Err(error) = process.stop(windows)
-            {
-                self.world.state().problem(format!("the orderly end fails: {error:#}"));
-            }
+        if let Err(error) = process.stop(windows) {
+            self.world.state().problem(format!("the orderly end fails: {error:#}"));
         }
+    }
+
+    /// Goes on until something is so; false when it takes too long.
+    fn wait_for(&self, is_so: impl Fn() -> bool) -> bool {
+        let deadline = self.now().max(self.last_sent()) + PATIENCE;
+        while !is_so() {
+            if self.now() > deadline {
+                return false;
+            }
+            self.step();
+        }
+        true
     }
 
     fn calm_down(&self) {
@@ -390,8 +413,7 @@ impl Runner {
 
     /// Everything that was ever sent is committed.
     fn is_done(&self) -> bool {
-        self.now() > self.last_sent()
-            && self.positions().iter().all(|(committed, end)| committed == end)
+        self.positions().iter().all(|(committed, end)| committed == end)
     }
 
     /// Of each partition: the ledger's position and the end.

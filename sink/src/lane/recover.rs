@@ -8,25 +8,27 @@
 //! *Where it looks*: only where files lie before their record: staging, or on stores that cannot
 //! rename, the places that intents name. So taking a lane costs the same in a lake of any size.
 
-use tidegauge_flow::{Failpoint, Place, Store};
+use tidegauge_flow::{Failpoint, Place, Store, StoreError};
 
 use crate::error::LakeError;
 use crate::intent::Intent;
 use crate::lake::read_record;
 use crate::paths::{self, DataFile};
-use crate::record::Record;
+use crate::record::{Kind, Record};
 use crate::summary::Summary;
 use crate::view;
 
-/// Finishes the lane's past. Returns the spare checkpoint.
+/// Finishes the lane's past. `before` is the record before ours. Returns the spare checkpoint.
 pub(super) fn recover(
     store: &dyn Store,
     failpoint: &dyn Failpoint,
+    before: Option<&Record>,
     opening: &Record,
 ) -> Result<Option<String>, LakeError> {
     let mut past = Past { store, failpoint, opening, seen: None, summary: None };
     if store.renames() {
         past.staging()?;
+        past.newest_epoch(before)?;
     } else {
         past.intended()?;
     }
@@ -59,6 +61,31 @@ impl Past<'_> {
                 None => self.remove(&entry.path)?,
             }
             self.failpoint.reach(Place::MidRecovery)?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the files of the newest epoch once more. Its writer may have died between the move
+    /// and the sync: then they have their names in this machine's memory, not on its disk.
+    fn newest_epoch(&self, before: Option<&Record>) -> Result<(), LakeError> {
+        let Some(mut record) = before.cloned() else {
+            return Ok(());
+        };
+        // Those who took the lane after it may not have come so far.
+        while record.kind == Kind::Open && record.epoch > record.recovered {
+            let epoch = record.epoch - 1;
+            if self.store.size(&paths::record_path(&record.lane, epoch))?.is_none() {
+                return Ok(());
+            }
+            record = read_record(self.store, &record.lane, epoch)?.0;
+        }
+        for file in &record.files {
+            let staged = paths::staging_path(&record.lane, &file.path);
+            match self.store.publish(&staged, &file.path) {
+                // `verify` tells what has become of it.
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

@@ -35,7 +35,8 @@ impl Lake {
             };
             self.failpoint.reach(Place::AfterOpening)?;
             self.failpoint.reach(Place::BeforeRecovery)?;
-            let spare = recover::recover(store, self.failpoint.as_ref(), &opening)?;
+            let before = newest.as_ref().map(|(record, _)| record);
+            let spare = recover::recover(store, self.failpoint.as_ref(), before, &opening)?;
             self.failpoint.reach(Place::AfterRecovery)?;
             return Ok(self.lane(opening, digest, spare, seen));
         }

@@ -1,11 +1,12 @@
 //! The store in a directory: whole objects, no escape, clear errors.
 
+mod power;
+
+use std::fs::{self, File};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegauge_flow::NoFailpoint;
-
-use std::fs::{self, File};
 
 use super::*;
 use crate::testing::{END, LANE, NOW_US, identity, live, writer};

@@ -21,6 +21,14 @@ pub fn is_object_url(url: &str) -> bool {
     url.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
 }
 
+/// Checks the URL of a bucket without connecting to it.
+///
+/// # Errors
+/// When it cannot be meant.
+pub fn check_object_url(url: &str) -> Result<(), BadStorage> {
+    Place::parse(url).map(|_| ())
+}
+
 /// How to reach a bucket.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Storage {

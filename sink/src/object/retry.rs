@@ -135,7 +135,10 @@ fn judge(error: &Error, seen: Seen) -> Verdict {
         (_, Seen::Nothing) => Verdict::Final(Failure::Unusable { what: text }),
         (_, Seen::NotSent(what)) => again(what, false, None),
         (_, Seen::Lost(what)) => again(what, true, None),
-        (_, Seen::Status { status: 404, .. }) => Verdict::Final(Failure::NotFound),
+        // Deletions go in bulk, and their answer is good while one of them is not.
+        (Error::NotFound { .. }, _) | (_, Seen::Status { status: 404, .. }) => {
+            Verdict::Final(Failure::NotFound)
+        }
         (_, Seen::Status { status: 409, .. }) => {
             Verdict::Final(Failure::Conflict { code: code(&text) })
         }

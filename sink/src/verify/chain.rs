@@ -72,7 +72,7 @@ pub(super) fn read(
         let path = paths::record_path(lane, base.to);
         base.jumps.iter().for_each(|jump| tell_jump(&path, jump, report));
         epochs.entry(lane.clone()).or_default();
-        report.summarised += base.to;
+        report.records = report.records.saturating_add(base.to);
         report.readings = report.readings.saturating_add(base.counters.readable);
     }
     for (lane, mut epochs) in epochs {
@@ -163,7 +163,8 @@ impl Lane<'_> {
                 self.gap(&path, epoch, &mut before, report);
                 found.incomplete |= epoch > to.saturating_add(1);
             }
-            report.records += 1;
+            report.records_read += 1;
+            report.records += u64::from(epoch > to);
             let link = Link {
                 store: self.store,
                 generation: self.generation,

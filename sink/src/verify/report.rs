@@ -15,10 +15,10 @@ const PROBLEMS_MAX: usize = 1000;
 pub struct Report {
     /// Lanes with a ledger.
     pub lanes: u64,
-    /// Records that are kept and were read.
+    /// Records, those included that only a summary holds any more.
     pub records: u64,
-    /// Records that a summary holds.
-    pub summarised: u64,
+    /// Records that were read.
+    pub records_read: u64,
     /// Files that count.
     pub files: u64,
     /// Of these, those that were read.

@@ -32,7 +32,7 @@ fn old_writer_cannot_commit(store: &Arc<MemoryStore>) {
 
     assert_eq!(next_offset(&new), STEP);
     new.commit(cut(STEP, 3), NOW_US).expect("it is the new one's");
-    assert_whole(store, "after fencing");
+    assert_whole(store.as_ref(), "after fencing");
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn fm_24_a_writer_who_wakes_after_many_epochs_harms_nothing() {
     let mut old = lake.take(LANE, writer(1), NOW_US).expect("free");
     live(&lake, writer(2), 1).expect("the new one does all the work");
     assert!(matches!(old.commit(cut(0, 2), NOW_US), Err(LakeError::Fenced { epoch: 2, .. })));
-    assert_whole(&store, "after the old one woke");
+    assert_whole(store.as_ref(), "after the old one woke");
 }
 
 #[test]
@@ -54,5 +54,5 @@ fn a_second_take_by_the_same_process_needs_its_own_writer_and_gets_the_lane() {
     let second = lake.take(LANE, writer(2), NOW_US).expect("taken");
     assert_eq!((second.next_epoch(), second.writer()), (3, writer(2)));
     live(&lake, writer(3), 4).expect("and again");
-    assert_whole(&store, "after three takes");
+    assert_whole(store.as_ref(), "after three takes");
 }

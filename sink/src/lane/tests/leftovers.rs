@@ -42,7 +42,7 @@ fn fm_25_orphans_go_and_pending_files_are_published() {
     let files = Table::ALL.map(|table| reader.files(table).expect("the ledger is whole")).concat();
     assert!(files.iter().all(|file| left.contains(&file.path)), "all that is named is published");
     live(&open(&store), writer(3), 1).expect("and on");
-    assert_whole(&store, "after orphans");
+    assert_whole(store.as_ref(), "after orphans");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn fm_25_an_orphan_of_an_earlier_hold_that_never_recovered_goes_too() {
     assert!(dying.take(LANE, writer(2), NOW_US).is_err());
     assert!(store.paths("").contains(&orphan));
     live(&lake, writer(3), 1).expect("the third one recovers for both");
-    assert_whole(&store, "after a hold that never recovered");
+    assert_whole(store.as_ref(), "after a hold that never recovered");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn fm_25_a_file_that_appears_after_its_lane_was_taken_goes_at_the_next_taking() 
     open(&store).take(LANE, writer(4), NOW_US + 3_600_000_001).expect("free");
     assert_eq!(intents(), [""; 0]);
     live(&open(&store), writer(5), 1).expect("and on");
-    assert_whole(&store, "after a slow request");
+    assert_whole(store.as_ref(), "after a slow request");
 }
 
 #[test]

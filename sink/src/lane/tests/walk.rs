@@ -45,7 +45,7 @@ fn fm_21_death_at_each_place_gives_the_same_lake() {
             assert!(matches!(end, Err(LakeError::Interrupted(at)) if at.0 == place));
             let context = format!("{place:?} the {nth}. time");
             live_on(&store, &failpoint, &context);
-            assert_whole(&store, &context);
+            assert_whole(store.as_ref(), &context);
         }
         assert!(fired > 0 && fired < 63, "{place:?} was reached {fired} times");
     }
@@ -73,7 +73,7 @@ fn fm_21_a_second_death_while_recovering_gives_the_same_lake() {
             failpoint.arm(second, nth);
             let context = format!("{first:?}, then {second:?} the {nth}. time");
             live_on(&store, &failpoint, &context);
-            assert_whole(&store, &context);
+            assert_whole(store.as_ref(), &context);
             if failpoint.is_armed() {
                 break;
             }
@@ -99,7 +99,7 @@ fn fm_15_death_at_each_call_of_the_store_gives_the_same_lake() {
             // Removing an old checkpoint may fail without harm, unless more is to be done.
             store.restart();
             live(&open(&store), writer(2), 2).expect("the second life is not disturbed");
-            assert_whole(&store, &format!("{fault:?} at call {n}"));
+            assert_whole(store.as_ref(), &format!("{fault:?} at call {n}"));
         }
         assert!(ended, "{fault:?} comes to an end");
     }
@@ -114,7 +114,7 @@ fn fm_22_fm_31_a_replay_that_cuts_elsewhere_repeats_no_row_and_no_reject() {
             let lake = open_with(&store, failpoint).expect("it opens");
             live(&lake, writer(1), 1).expect_err("it dies with files of an epoch that never is");
             live(&open(&store), writer(2), steps).expect("the second life is not disturbed");
-            assert_whole(&store, &format!("{place:?}, then {steps} steps at once"));
+            assert_whole(store.as_ref(), &format!("{place:?}, then {steps} steps at once"));
         }
     }
 }
@@ -139,7 +139,7 @@ proptest! {
         store.restart();
         store.disarm();
         live(&open(&store), writer(0), last).expect("the last life is not disturbed");
-        assert_whole(&store, &format!("{lives:?}"));
+        assert_whole(store.as_ref(), &format!("{lives:?}"));
     }
 }
 
@@ -153,7 +153,7 @@ fn fm_23_a_lost_answer_is_settled_by_reading_back() {
             let lake = open(&store);
             live(&lake, writer(1), 1).expect("it goes on");
             assert!(!store.is_armed(), "the fault must have come");
-            assert_whole(&store, &format!("{fault:?} at put {n}"));
+            assert_whole(store.as_ref(), &format!("{fault:?} at put {n}"));
             assert_eq!(lake.reader().records(crate::testing::LANE).expect("whole").len(), 5);
         }
     }
