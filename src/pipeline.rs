@@ -14,9 +14,7 @@ use tidegauge_flow::{Failpoint, NoFailpoint, Store};
 use tidegauge_ingest::Reason;
 use tidegauge_score::{Models, Registry, Scorer, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
-use tidegauge_sink::{
-    Counters, Identity, Lake, Lane as Ledger, LaneMode, LocalStore, Table, Writer,
-};
+use tidegauge_sink::{Counters, Identity, Lake, Lane as Ledger, LocalStore, Table, Writer};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -249,7 +247,7 @@ pub fn identity(config: &Config, query: &Query) -> Identity {
         query: query.text().to_string(),
         schema: prediction_schema(query.output()),
         key: config.event.key.as_ref().clone(),
-        lanes: LaneMode::PerPartition,
+        lanes: config.source.lanes,
         time: config.event.time.clone(),
         values: config.event.values.clone(),
         counted_once: query.window().is_tumble(),
