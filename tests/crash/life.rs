@@ -10,7 +10,6 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tidegauge::clock::SystemClock;
 use tidegauge::executor::Threads;
-use tidegauge::executor::Threads;
 use tidegauge::lane::Lane;
 use tidegauge::pipeline::{Pipeline, Surroundings, registry_of};
 use tidegauge_aggregate::Closing;

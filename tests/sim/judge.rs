@@ -178,7 +178,8 @@ impl Judge<'_> {
                 let fits = end.value(row) - start.value(row) == size
                     && readings.value(row) as i64 == count;
                 if !fits {
-                    self.problems.push(format!("{number}: {window:?}: its start or count is wrong"));
+                    self.problems
+                        .push(format!("{number}: {window:?}: its start or count is wrong"));
                 }
                 match records.iter().find(|record| record.epoch == found.epoch) {
                     Some(record) => self.model(number, window, &found, record),
