@@ -14,18 +14,22 @@ use tidegauge_flow::{Failpoint, NoFailpoint, Store};
 use tidegauge_ingest::Reason;
 use tidegauge_score::{Models, Registry, Scorer, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
-use tidegauge_sink::{
-    Counters, Identity, Lake, Lane as Ledger, LaneMode, LocalStore, Table, Writer,
-};
+use tidegauge_sink::{Counters, Identity, Lake, Lane as Ledger, LocalStore, Table, Writer};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::executor::{Executor, Threads};
 use crate::lane::late_schema;
+use crate::memory::Memory;
+use crate::split::SplitSensors;
 
 /// Where a lake keeps its models unless the configuration names another place.
 const MODELS_IN_LAKE: &str = "_tidegauge/models/";
 /// How old a half-written file must be to be nobody's.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+
+/// Epochs that are written at once, at most: they share one disk or one network.
+const COMMIT_THREADS_MAX: usize = 8;
 
 /// Sees every batch of predictions before it is committed: the demo's live view.
 pub type Observer = Box<dyn Fn(&RecordBatch) + Send + Sync>;
@@ -39,6 +43,8 @@ pub struct Surroundings {
     /// Where a test may stop the process.
     pub failpoint: Arc<dyn Failpoint>,
     pub clock: Arc<dyn Clock>,
+    /// Where epochs are written.
+    pub commits: Arc<dyn Executor>,
     /// What writers' names are drawn from.
     pub chance: Box<dyn RngCore + Send>,
 }
@@ -54,6 +60,7 @@ impl Surroundings {
             registry: registry(config)?,
             failpoint: Arc::new(NoFailpoint),
             clock: Arc::new(SystemClock),
+            commits: Arc::new(Threads::start(config.source.threads.clamp(2, COMMIT_THREADS_MAX))?),
             chance: Box::new(StdRng::from_os_rng()),
         })
     }
@@ -66,6 +73,9 @@ pub struct Pipeline {
     pub metrics: Arc<Metrics>,
     pub late_schema: SchemaRef,
     pub clock: Arc<dyn Clock>,
+    pub commits: Arc<dyn Executor>,
+    pub memory: Arc<Memory>,
+    pub splits: SplitSensors,
     lake: Lake,
     chance: Mutex<Box<dyn RngCore + Send>>,
     observer: Option<Observer>,
@@ -95,7 +105,7 @@ impl Pipeline {
         // A query that is not valid leaves no trace on the disk.
         let query = plan(&config)?;
         let around = Surroundings::real(&config)?;
-        Self::assemble(config, query, around)
+        Self::planned(config, query, around)
     }
 
     /// The same in surroundings of the caller's.
@@ -104,21 +114,29 @@ impl Pipeline {
     /// As [`Pipeline::open`].
     pub fn within(config: Config, around: Surroundings) -> Result<Self> {
         let query = plan(&config)?;
-        Self::assemble(config, query, around)
+        Self::planned(config, query, around)
     }
 
-    fn assemble(config: Config, query: Arc<Query>, around: Surroundings) -> Result<Self> {
-        let Surroundings { lake, registry, failpoint, clock, chance } = around;
+    /// The same with a query that is planned already: many short-lived pipelines may share one.
+    ///
+    /// # Errors
+    /// As [`Pipeline::open`].
+    pub fn planned(config: Config, query: Arc<Query>, around: Surroundings) -> Result<Self> {
+        let Surroundings { lake, registry, failpoint, clock, commits, chance } = around;
         let lake = Lake::open(lake, failpoint, &identity(&config, &query), clock.now_us())?;
+        let metrics = Arc::new(Metrics::new()?);
         let pipeline = Self {
+            memory: Memory::new(config.limits.memory, metrics.clone()),
+            splits: SplitSensors::default(),
+            metrics,
             late_schema: late_schema(query.readings()),
-            metrics: Arc::new(Metrics::new()?),
             observer: None,
             config,
             query,
             registry,
             lake,
             clock,
+            commits,
             chance: Mutex::new(chance),
             good: Mutex::default(),
             totals: Mutex::default(),
@@ -173,6 +191,13 @@ impl Pipeline {
         lane.with_context(|| format!("cannot take lane {name}"))
     }
 
+    /// Between half of a duration and all of it: what several processes do again, they do not do at once.
+    pub fn jitter(&self, longest: Duration) -> Duration {
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = f64::from(chance.next_u32()) / f64::from(u32::MAX);
+        longest.mul_f64(0.5 + share / 2.0)
+    }
+
     /// A scorer with the models that the alias means now or, when these cannot be used, with the last
     /// ones that could.
     ///
@@ -222,7 +247,7 @@ pub fn identity(config: &Config, query: &Query) -> Identity {
         query: query.text().to_string(),
         schema: prediction_schema(query.output()),
         key: config.event.key.as_ref().clone(),
-        lanes: LaneMode::PerPartition,
+        lanes: config.source.lanes,
         time: config.event.time.clone(),
         values: config.event.values.clone(),
         counted_once: query.window().is_tumble(),

@@ -10,6 +10,7 @@ use crate::error::LakeError;
 use crate::format;
 use crate::generation::{Generation, Identity};
 use crate::paths::{self, GENERATIONS, LEDGER};
+use crate::probe::probe;
 use crate::record::{FileRef, Record, Table};
 use crate::view::{self, View};
 
@@ -52,7 +53,7 @@ impl Lake {
     ) -> Result<Self, LakeError> {
         let first = Generation::new(1, identity, now_us);
         let found = match newest_generation(store.as_ref())? {
-            Some(found) => found,
+            Some(found) => lasting(store.as_ref(), found)?,
             None => found_lake(store.as_ref(), first)?,
         };
         let reader = Reader { store, generation: found };
@@ -260,6 +261,19 @@ pub(crate) fn newest_generation(store: &dyn Store) -> Result<Option<Generation>,
     Ok(Some(generation))
 }
 
+/// A generation that was found, and is durable: who made it may have died before its name was
+/// synced. Putting it once more syncs the name and changes nothing.
+fn lasting(store: &dyn Store, found: Generation) -> Result<Generation, LakeError> {
+    if !store.renames() {
+        return Ok(found);
+    }
+    let path = paths::generation_path(found.number);
+    match put_settled(store, &path, &format::generation::encode(&found)) {
+        Ok(()) | Err(StoreError::Exists { .. }) => Ok(found),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Makes the first generation; when another process is quicker, its one counts. Records without a
 /// generation are of a query that nobody knows any more: nothing may be built upon them.
 fn found_lake(store: &dyn Store, first: Generation) -> Result<Generation, LakeError> {
@@ -268,6 +282,10 @@ fn found_lake(store: &dyn Store, first: Generation) -> Result<Generation, LakeEr
         // Another process may have made both meanwhile, the generation first.
         let what = "it is missing and there is a ledger; restore it or use another [lake] url";
         return newest_generation(store)?.ok_or_else(|| LakeError::damaged(&path, what));
+    }
+    if !store.renames() {
+        // A local disk is known; a server has to be tried.
+        probe(store)?;
     }
     match put_settled(store, &path, &format::generation::encode(&first)) {
         Ok(()) => return Ok(first),

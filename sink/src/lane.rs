@@ -23,7 +23,7 @@ pub use cut::{Committed, Cut};
 use crate::digest::Digest;
 use crate::error::LakeError;
 use crate::generation::Generation;
-use crate::lake::content_problem;
+use crate::lake::{content_problem, newest_epoch, read_record};
 use crate::record::Record;
 use crate::writer::Writer;
 
@@ -92,7 +92,8 @@ impl Lane {
     ///
     /// # Errors [`LakeError::Damaged`] when the ledger names a checkpoint and it is gone, cut
     /// short, changed, or stands at other positions than the ledger: starting empty instead would
-    /// lose readings silently.
+    /// lose readings silently. [`LakeError::Fenced`] when it is gone because another writer has the
+    /// lane.
     pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, LakeError> {
         let Some(checkpoint) = &self.newest.checkpoint else {
             return Ok(None);
@@ -104,6 +105,7 @@ impl Lane {
         }
         let bytes = match self.store.get(path) {
             Err(StoreError::NotFound { .. }) => {
+                self.still_ours()?;
                 return Err(LakeError::damaged(path, "it is gone and the ledger names it"));
             }
             bytes => bytes?,
@@ -112,6 +114,19 @@ impl Lane {
             None => Ok(Some(bytes)),
             Some(what) => Err(LakeError::damaged(path, what)),
         }
+    }
+
+    /// Whoever took the lane after us may have gone on so far that our checkpoint is out of use: then
+    /// nothing is damaged.
+    fn still_ours(&self) -> Result<(), LakeError> {
+        // The newest record is there whatever maintenance has deleted.
+        let epoch = newest_epoch(self.store.as_ref(), self.name())?;
+        if epoch < self.next_epoch() {
+            return Ok(());
+        }
+        let (record, _) = read_record(self.store.as_ref(), self.name(), epoch)?;
+        let (lane, by) = (record.lane, record.writer.to_string());
+        Err(LakeError::Fenced { lane, epoch, by })
     }
 }
 

@@ -20,11 +20,14 @@ mod digest;
 mod error;
 mod format;
 mod generation;
+mod intent;
 mod lake;
 mod lane;
 mod local;
+mod object;
 pub mod parquet;
 mod paths;
+mod probe;
 mod record;
 mod summary;
 mod upkeep;
@@ -38,6 +41,10 @@ pub use generation::{Column, Generation, Identity, LaneMode};
 pub use lake::{Lake, Reader};
 pub use lane::{Committed, Cut, Lane};
 pub use local::LocalStore;
+pub use object::{
+    BadStorage, FileAccess, ObjectStore, Patience, Storage, check_object_url, is_object_url,
+};
+pub use probe::probe;
 pub use record::{
     CheckpointRef, ClosedBy, Counters, FileRef, IdleMove, Jump, JumpReason, Kind, Record, Table,
 };

@@ -5,14 +5,25 @@
 //! its name, by a hard link (if absent) or a rename; so no name ever crosses a file system and no
 //! reader sees half an object. After that the folder is synced, and every new folder in its parent.
 
+//!
+//! After a failed sync nobody knows what the disk still holds, and a second one may say that all is
+//! well. A file is then written anew from its first byte; when it was a folder's, nothing is written
+//! any more until another process starts.
+
+mod disk;
+#[cfg(test)]
+pub(crate) mod powerless;
+
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use tidegauge_flow::{Entry, Store, StoreError};
+
+use disk::{Disk, Found, RealDisk, advice};
 
 /// Names that start so are half-written and belong to nobody's listing.
 const TEMPORARY: &str = ".tmp-";
@@ -22,7 +33,10 @@ const DEPTH_MAX: usize = 16;
 /// A [`Store`] in a directory.
 #[derive(Debug)]
 pub struct LocalStore {
+    disk: Box<dyn Disk>,
     root: PathBuf,
+    /// A folder could not be synced.
+    distrusted: AtomicBool,
     /// Folders whose own names are known to be synced. A lake has few: lanes and dates.
     synced: Mutex<HashSet<PathBuf>>,
 }
@@ -33,14 +47,7 @@ impl LocalStore {
     /// # Errors
     /// [`StoreError::NotFound`] when it is not.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let root = root.into();
-        let path = root.display().to_string();
-        match fs::metadata(&root) {
-            Ok(found) if found.is_dir() => Ok(Self { root, synced: Mutex::default() }),
-            Ok(_) => Err(failed("open", path, ErrorKind::NotADirectory.into())),
-            Err(e) if e.kind() == ErrorKind::NotFound => Err(StoreError::NotFound { path }),
-            Err(source) => Err(failed("open", path, source)),
-        }
+        Self::open_on(Box::new(RealDisk), root.into())
     }
 
     /// A directory that is made if it is not there, its parents too.
@@ -48,9 +55,26 @@ impl LocalStore {
     /// # Errors
     /// When it cannot be made, or is not a directory.
     pub fn create(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let root = root.into();
-        make_folders(&root).map_err(|e| failed("create", root.display().to_string(), e))?;
-        Self::open(root)
+        Self::create_on(Box::new(RealDisk), root.into())
+    }
+
+    fn open_on(disk: Box<dyn Disk>, root: PathBuf) -> Result<Self, StoreError> {
+        let path = root.display().to_string();
+        match disk.found(&root) {
+            Ok(found) if found.is_folder => {
+                let (distrusted, synced) = (AtomicBool::new(false), Mutex::default());
+                Ok(Self { disk, root, distrusted, synced })
+            }
+            Ok(_) => Err(failed("open", path, ErrorKind::NotADirectory.into())),
+            Err(e) if e.kind() == ErrorKind::NotFound => Err(StoreError::NotFound { path }),
+            Err(source) => Err(failed("open", path, source)),
+        }
+    }
+
+    fn create_on(disk: Box<dyn Disk>, root: PathBuf) -> Result<Self, StoreError> {
+        let made = make_folders(disk.as_ref(), &root);
+        made.map_err(|e| failed("create", root.display().to_string(), advice(e, &root)))?;
+        Self::open_on(disk, root)
     }
 
     /// Removes temporary files that a crash left behind: those last written before `before`, which
@@ -61,9 +85,9 @@ impl LocalStore {
     pub fn sweep(&self, before: SystemTime) -> Result<u64, StoreError> {
         let mut removed = 0;
         let root = self.root.display().to_string();
-        let walked = walk(&self.root, DEPTH_MAX, &mut |path, found| {
-            if is_temporary(path) && found.modified()? < before {
-                fs::remove_file(path)?;
+        let walked = walk(self.disk.as_ref(), &self.root, DEPTH_MAX, &mut |path, found| {
+            if is_temporary(path) && found.modified < before {
+                self.disk.remove_file(path)?;
                 removed += 1;
             }
             Ok(())
@@ -87,20 +111,23 @@ impl LocalStore {
     }
 
     /// Writes and syncs a temporary file beside `target`.
-    fn temporary(&self, target: &Path, bytes: &[u8]) -> io::Result<Temporary> {
+    fn temporary(&self, target: &Path, bytes: &[u8]) -> io::Result<Temporary<'_>> {
         let folder = parent(target);
         self.folder(folder)?;
-        let (temporary, mut file) = match Temporary::new(folder) {
+        // The name is random because processes on several machines may share the directory.
+        let path = folder.join(format!("{TEMPORARY}{:016x}", rand::random::<u64>()));
+        let mut file = match self.disk.create_new(&path) {
             // Someone removed the folder since we made it.
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 self.known().clear();
                 self.folder(folder)?;
-                Temporary::new(folder)?
+                self.disk.create_new(&path)?
             }
             made => made?,
         };
+        let temporary = Temporary { disk: self.disk.as_ref(), path };
         file.write_all(bytes)?;
-        file.sync_all()?;
+        file.sync()?;
         Ok(temporary)
     }
 
@@ -108,17 +135,17 @@ impl LocalStore {
     /// or a mount): then as a synced copy, so that its readers still see it whole.
     fn relocate(&self, source: &Path, target: &Path) -> io::Result<()> {
         self.folder(parent(target))?;
-        match fs::rename(source, target) {
+        match self.disk.rename(source, target) {
             Err(e) if e.kind() == ErrorKind::CrossesDevices => {
-                self.temporary(target, &fs::read(source)?)?.rename(target)?;
-                sync_folder(parent(target))?;
-                fs::remove_file(source)
+                self.temporary(target, &self.disk.read(source)?)?.rename(target)?;
+                self.sync_folder(parent(target))?;
+                self.disk.remove_file(source)
             }
             // Someone removed the folder since we made it.
-            Err(e) if e.kind() == ErrorKind::NotFound && source.is_file() => {
+            Err(e) if e.kind() == ErrorKind::NotFound && self.is_file(source) => {
                 self.known().clear();
                 self.folder(parent(target))?;
-                fs::rename(source, target)
+                self.disk.rename(source, target)
             }
             renamed => renamed,
         }
@@ -128,17 +155,45 @@ impl LocalStore {
     /// that another process made a moment ago may not be synced yet, so the first use of each syncs
     /// it.
     fn folder(&self, folder: &Path) -> io::Result<()> {
+        if self.distrusted.load(Ordering::Acquire) {
+            let what = "a sync has failed before, so the disk is not trusted; start again";
+            return Err(io::Error::other(what));
+        }
         if folder == self.root || self.known().contains(folder) {
             return Ok(());
         }
         let above = parent(folder);
         self.folder(above)?;
-        match fs::create_dir(folder) {
+        match self.disk.make_folder(folder) {
             Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
-            _ => sync_folder(above)?,
+            _ => self.sync_folder(above)?,
         }
         self.known().insert(folder.to_owned());
         Ok(())
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        let synced = self.disk.sync_folder(folder);
+        if synced.is_err() {
+            self.distrusted.store(true, Ordering::Release);
+        }
+        synced
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        self.disk.found(path).is_ok_and(|found| found.is_file)
+    }
+
+    /// An error of the disk at `path`, with what to do about it.
+    fn failed(&self, action: &'static str, path: &str, source: io::Error) -> StoreError {
+        failed(action, path, advice(source, &self.root))
+    }
+
+    fn missing_or(&self, action: &'static str, path: &str, error: io::Error) -> StoreError {
+        if is_absent(&error) {
+            return StoreError::NotFound { path: path.to_owned() };
+        }
+        self.failed(action, path, error)
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
@@ -150,14 +205,14 @@ impl LocalStore {
 impl Store for LocalStore {
     fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
         let file = self.file(path)?;
-        fs::read(file).map_err(|e| missing_or("read", path, e))
+        self.disk.read(&file).map_err(|e| self.missing_or("read", path, e))
     }
 
     fn size(&self, path: &str) -> Result<Option<u64>, StoreError> {
-        match fs::metadata(self.file(path)?) {
-            Ok(found) => Ok(found.is_file().then_some(found.len())),
+        match self.disk.found(&self.file(path)?) {
+            Ok(found) => Ok(found.is_file.then_some(found.size)),
             Err(e) if is_absent(&e) => Ok(None),
-            Err(e) => Err(failed("look at", path, e)),
+            Err(e) => Err(self.failed("look at", path, e)),
         }
     }
 
@@ -171,14 +226,14 @@ impl Store for LocalStore {
             }
         };
         let mut entries = Vec::new();
-        let walked = walk(&folder, DEPTH_MAX, &mut |path, found| {
+        let walked = walk(self.disk.as_ref(), &folder, DEPTH_MAX, &mut |path, found| {
             let below = path.strip_prefix(&self.root).ok().and_then(Path::to_str);
             if let Some(path) = below.filter(|_| !is_temporary(path)) {
-                entries.push(Entry { path: path.to_owned(), size: found.len() });
+                entries.push(Entry { path: path.to_owned(), size: found.size });
             }
             Ok(())
         });
-        walked.map_err(|e| failed("list", prefix, e))?;
+        walked.map_err(|e| self.failed("list", prefix, e))?;
         entries.sort();
         Ok(entries)
     }
@@ -187,48 +242,54 @@ impl Store for LocalStore {
         let target = self.file(path)?;
         let written = self.temporary(&target, bytes).and_then(|temporary| {
             temporary.rename(&target)?;
-            sync_folder(parent(&target))
+            self.sync_folder(parent(&target))
         });
-        written.map_err(|e| failed("write", path, e))
+        written.map_err(|e| self.failed("write", path, e))
     }
 
     fn put_if_absent(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let target = self.file(path)?;
-        let temporary = self.temporary(&target, bytes).map_err(|e| failed("write", path, e))?;
-        let linked = match fs::hard_link(&temporary.0, &target) {
+        let temporary =
+            self.temporary(&target, bytes).map_err(|e| self.failed("write", path, e))?;
+        let linked = match self.disk.hard_link(&temporary.path, &target) {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                 Err(StoreError::Exists { path: path.to_owned() })
             }
             // A file server may have made the link and lost the answer.
-            Err(source) if target.exists() => {
+            Err(source) if self.disk.found(&target).is_ok() => {
                 return Err(StoreError::Ambiguous { path: path.to_owned(), source });
             }
-            Err(e) => return Err(failed("link", path, e)),
+            Err(e) => return Err(self.failed("link", path, e)),
         };
         drop(temporary);
         // The name is there, whoever made it; until it is synced it may vanish with the power.
-        sync_folder(parent(&target))
+        self.sync_folder(parent(&target))
             .map_err(|source| StoreError::Ambiguous { path: path.to_owned(), source })?;
         linked
     }
 
     fn publish(&self, from: &str, to: &str) -> Result<(), StoreError> {
         let (source, target) = (self.file(from)?, self.file(to)?);
-        match self.relocate(&source, &target) {
-            Err(e) if is_absent(&e) && target.is_file() => {}
-            Err(e) => return Err(missing_or("publish", from, e)),
-            Ok(()) => sync_folder(parent(&source)).map_err(|e| failed("publish", from, e))?,
+        let moved = match self.relocate(&source, &target) {
+            Err(e) if is_absent(&e) && self.is_file(&target) => false,
+            Err(e) => return Err(self.missing_or("publish", from, e)),
+            Ok(()) => true,
+        };
+        // The new name first: with neither of them on the disk the file would be lost.
+        self.sync_folder(parent(&target)).map_err(|e| self.failed("publish", to, e))?;
+        if moved {
+            self.sync_folder(parent(&source)).map_err(|e| self.failed("publish", from, e))?;
         }
-        sync_folder(parent(&target)).map_err(|e| failed("publish", to, e))
+        Ok(())
     }
 
     fn delete(&self, path: &str) -> Result<(), StoreError> {
         let file = self.file(path)?;
-        match fs::remove_file(&file) {
+        match self.disk.remove_file(&file) {
             Err(e) if is_absent(&e) => Ok(()),
-            Err(e) => Err(failed("delete", path, e)),
-            Ok(()) => sync_folder(parent(&file)).map_err(|e| failed("delete", path, e)),
+            Err(e) => Err(self.failed("delete", path, e)),
+            Ok(()) => self.sync_folder(parent(&file)).map_err(|e| self.failed("delete", path, e)),
         }
     }
 
@@ -238,72 +299,78 @@ impl Store for LocalStore {
 }
 
 /// A file without its final name yet; gone when dropped.
-struct Temporary(PathBuf);
+struct Temporary<'a> {
+    disk: &'a dyn Disk,
+    path: PathBuf,
+}
 
-impl Temporary {
-    /// The name is random because processes on several machines may share the directory.
-    fn new(folder: &Path) -> io::Result<(Self, File)> {
-        let path = folder.join(format!("{TEMPORARY}{:016x}", rand::random::<u64>()));
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        Ok((Self(path), file))
-    }
-
+impl Temporary<'_> {
     fn rename(self, target: &Path) -> io::Result<()> {
-        fs::rename(&self.0, target)
+        self.disk.rename(&self.path, target)
     }
 }
 
-impl Drop for Temporary {
+impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         // After a rename there is nothing to remove; otherwise `sweep` gets what stays.
-        let _ = fs::remove_file(&self.0);
+        let _ = self.disk.remove_file(&self.path);
     }
 }
 
 /// Calls `see` for each file below `folder`. Links are not followed: they could lead in a circle.
 fn walk(
+    disk: &dyn Disk,
     folder: &Path,
     depth: usize,
-    see: &mut dyn FnMut(&Path, &fs::Metadata) -> io::Result<()>,
+    see: &mut dyn FnMut(&Path, &Found) -> io::Result<()>,
 ) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
+    let entries = match disk.entries(folder) {
         Err(e) if is_absent(&e) => return Ok(()),
         entries => entries?,
     };
-    for entry in entries {
-        let entry = entry?;
-        let found = match entry.metadata() {
-            // Removed or renamed since the folder was read.
-            Err(e) if e.kind() == ErrorKind::NotFound => continue,
-            found => found?,
-        };
-        if found.is_dir() && depth > 0 {
-            walk(&entry.path(), depth - 1, see)?;
-        } else if found.is_file() {
-            see(&entry.path(), &found)?;
+    for (path, found) in entries {
+        if found.is_folder && depth > 0 {
+            walk(disk, &path, depth - 1, see)?;
+        } else if found.is_file {
+            see(&path, &found)?;
         }
     }
     Ok(())
 }
 
-fn make_folders(folder: &Path) -> io::Result<()> {
+/// Makes the folder of a lake and those above it, and syncs all their names: one that is there may
+/// have been made by a process that died before it had synced it.
+fn make_folders(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     let above = parent(folder);
-    match fs::create_dir(folder) {
-        Ok(()) => sync_folder(above),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+    match disk.make_folder(folder) {
         Err(e) if e.kind() == ErrorKind::NotFound && above != folder => {
-            make_folders(above)?;
-            match fs::create_dir(folder) {
-                Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e),
-                _ => sync_folder(above),
+            make_folders(disk, above)?;
+            match disk.make_folder(folder) {
+                Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
+                _ => return disk.sync_folder(above),
             }
         }
-        Err(e) => Err(e),
+        Err(e) if !is_present(disk, folder) => return Err(e),
+        _ => {}
     }
+    let mut folder = folder;
+    while parent(folder) != folder {
+        folder = parent(folder);
+        match disk.sync_folder(folder) {
+            // What we may not write was not made by us.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+                ) => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+fn is_present(disk: &dyn Disk, folder: &Path) -> bool {
+    disk.found(folder).is_ok_and(|found| found.is_folder)
 }
 
 /// The folder of a file; of a bare name it is the current one.
@@ -322,13 +389,6 @@ fn is_temporary(path: &Path) -> bool {
 /// A file in place of a folder hides what is looked for as well as nothing at all.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
-fn missing_or(action: &'static str, path: &str, error: io::Error) -> StoreError {
-    if is_absent(&error) {
-        return StoreError::NotFound { path: path.to_owned() };
-    }
-    failed(action, path, error)
 }
 
 fn failed(action: &'static str, path: impl Into<String>, source: io::Error) -> StoreError {

@@ -48,12 +48,7 @@ impl DataFile {
         (file.to_string() == base_name(path)).then_some(file)
     }
 
-    /// Where the file is before its record is written.
-    pub fn staging(&self) -> String {
-        format!("{}{self}", staging_folder(&self.lane))
-    }
-
-    /// Where the file is afterwards.
+    /// Where the file is once its record is written.
     pub fn published(&self, table: Table, date: &str) -> String {
         format!("{}date={date}/{self}", table.folder())
     }
@@ -164,6 +159,16 @@ pub(crate) fn staging_folder(lane: &str) -> String {
 /// The staged name of a published file.
 pub(crate) fn staging_path(lane: &str, published: &str) -> String {
     format!("{}{}", staging_folder(lane), base_name(published))
+}
+
+/// Where a writer says what it is about to write, on stores that cannot rename.
+pub(crate) fn intent_path(lane: &str, writer: Writer) -> String {
+    format!("{}{writer}.json", staging_folder(lane))
+}
+
+/// The writer of an intent, from its path.
+pub(crate) fn intent_of(path: &str) -> Option<Writer> {
+    Writer::parse(base_name(path).strip_suffix(".json")?)
 }
 
 /// The UTC day of a time in microseconds since 1970.

@@ -1,10 +1,12 @@
 //! For tests: a store that fails on demand, failpoints, and a small pipeline over both.
 
 pub(crate) mod plant;
+pub(crate) mod proxy;
+pub(crate) mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -16,6 +18,11 @@ use tidegauge_flow::{
 };
 
 use crate::{Counters, Cut, Identity, Lake, LakeError, Lane, LaneMode, Table, Writer, parquet};
+
+/// The objects under a prefix.
+pub(crate) fn paths(store: &dyn Store, prefix: &str) -> Vec<String> {
+    store.list(prefix).expect("it is listed").into_iter().map(|entry| entry.path).collect()
+}
 
 /// How a call of the [`MemoryStore`] fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +39,11 @@ pub(crate) enum Fault {
 
 /// A store in memory whose n-th call fails. What a call has done is durable.
 #[derive(Default)]
-pub(crate) struct MemoryStore(Mutex<Memory>);
+pub(crate) struct MemoryStore {
+    memory: Mutex<Memory>,
+    /// Files are written under their final names, as on an object store.
+    flat: bool,
+}
 
 #[derive(Default)]
 struct Memory {
@@ -43,11 +54,22 @@ struct Memory {
     /// Only calls with this name count, if one is given.
     only: Option<&'static str>,
     dead: bool,
+    listed: Vec<String>,
 }
 
 impl MemoryStore {
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// A store that cannot rename, as object stores are.
+    pub fn flat() -> Arc<Self> {
+        Arc::new(Self { flat: true, ..Self::default() })
+    }
+
+    /// One store that renames and one that does not.
+    pub fn kinds() -> [Arc<Self>; 2] {
+        [Self::new(), Self::flat()]
     }
 
     /// The n-th call from now on fails, counting from 1; all of them, or those of one name.
@@ -80,7 +102,12 @@ impl MemoryStore {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The folders that were listed since the last call of this.
+    pub fn listed(&self) -> Vec<String> {
+        std::mem::take(&mut self.memory().listed)
     }
 
     fn call<T>(
@@ -124,6 +151,7 @@ impl Store for MemoryStore {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        self.memory().listed.push(prefix.to_owned());
         self.call("list", prefix, |objects| {
             let below = objects.iter().filter(|(path, _)| path.starts_with(prefix));
             let entry = |(path, bytes): (&String, &Vec<u8>)| Entry {
@@ -151,7 +179,12 @@ impl Store for MemoryStore {
         })
     }
 
+    fn renames(&self) -> bool {
+        !self.flat
+    }
+
     fn publish(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        assert!(!self.flat, "nothing is published in a store that cannot rename");
         self.call("publish", from, |objects| match objects.remove(from) {
             Some(bytes) => {
                 objects.insert(to.to_owned(), bytes);
@@ -237,15 +270,15 @@ pub(crate) fn identity() -> Identity {
     }
 }
 
-pub(crate) fn open(store: &Arc<MemoryStore>) -> Lake {
+pub(crate) fn open<S: Store + 'static>(store: &Arc<S>) -> Lake {
     open_with(store, Arc::new(NoFailpoint)).expect("the lake opens")
 }
 
-pub(crate) fn open_with(
-    store: &Arc<MemoryStore>,
+pub(crate) fn open_with<S: Store + 'static>(
+    store: &Arc<S>,
     failpoint: Arc<dyn Failpoint>,
 ) -> Result<Lake, LakeError> {
-    Lake::open(Arc::<MemoryStore>::clone(store), failpoint, &identity(), NOW_US)
+    Lake::open(Arc::<S>::clone(store), failpoint, &identity(), NOW_US)
 }
 
 fn schema() -> SchemaRef {
@@ -342,9 +375,9 @@ pub(crate) fn live(lake: &Lake, writer: Writer, steps: i64) -> Result<(), LakeEr
 }
 
 /// All rows of the published files of a table, as text.
-pub(crate) fn rows(store: &MemoryStore, table: Table) -> Vec<String> {
+pub(crate) fn rows(store: &dyn Store, table: Table) -> Vec<String> {
     let mut rows = Vec::new();
-    for path in store.paths(table.folder()) {
+    for path in paths(store, table.folder()) {
         let bytes = store.get(&path).expect("the file is there");
         for batch in parquet::read(bytes).expect("the file is whole") {
             rows.extend((0..batch.num_rows()).map(|row| format!("{:?}", batch.slice(row, 1))));
@@ -354,21 +387,31 @@ pub(crate) fn rows(store: &MemoryStore, table: Table) -> Vec<String> {
     rows
 }
 
+/// The rows of each table after a run that nothing disturbs.
+fn undisturbed() -> &'static [Vec<String>; 3] {
+    static ROWS: OnceLock<[Vec<String>; 3]> = OnceLock::new();
+    ROWS.get_or_init(|| {
+        let store = MemoryStore::new();
+        live(&open(&store), writer(0), 1).expect("nothing disturbs it");
+        Table::ALL.map(|table| rows(store.as_ref(), table))
+    })
+}
+
 /// The lake must be proven and hold exactly the rows of an undisturbed run, published.
-pub(crate) fn assert_whole(store: &MemoryStore, context: &str) {
+pub(crate) fn assert_whole(store: &dyn Store, context: &str) {
     let report = crate::verify(store, &|_, _| ()).expect("the lake can be read");
     assert_eq!(report.problems, [], "{context}");
     assert_eq!(report.notes, [], "{context}");
     assert_eq!(report.rows, 8, "{context}");
     assert_eq!(report.readings, 36, "{context}");
-    assert_eq!(store.paths("_tidegauge/staging/"), [""; 0], "{context}");
-    assert!(store.paths("_tidegauge/state/").len() <= 2, "{context}");
-    let undisturbed = MemoryStore::new();
-    live(&open(&undisturbed), writer(0), 1).expect("nothing disturbs it");
-    for table in Table::ALL {
-        assert_eq!(rows(store, table), rows(&undisturbed, table), "{context}");
+    let mut staged = paths(store, "_tidegauge/staging/");
+    staged.retain(|path| crate::paths::intent_of(path).is_none());
+    assert_eq!(staged, [""; 0], "{context}");
+    assert!(paths(store, "_tidegauge/state/").len() <= 2, "{context}");
+    for (table, undisturbed) in Table::ALL.into_iter().zip(undisturbed()) {
+        assert_eq!(&rows(store, table), undisturbed, "{context}");
     }
-    let epochs: BTreeSet<_> = store.paths(crate::paths::LEDGER).into_iter().collect();
+    let epochs: BTreeSet<_> = paths(store, crate::paths::LEDGER).into_iter().collect();
     assert_eq!(epochs.len() as u64, report.records, "{context}");
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::reader::{Mistake, Reader};
 use super::{Config, Mistakes, sections};
 
-const SECTIONS: [&str; 6] = ["source", "event", "window", "models", "lake", "http"];
+const SECTIONS: [&str; 7] = ["source", "event", "window", "models", "lake", "limits", "http"];
 
 /// Reads and checks the configuration at `path`. `sets` are `key=value` flags.
 ///
@@ -62,7 +62,8 @@ pub fn parse(
 }
 
 /// `TIDEGAUGE_SOURCE_BROKERS` is `source.brokers`; `TIDEGAUGE_SOURCE_KAFKA_SASL_PASSWORD` is the
-/// librdkafka setting `sasl.password`. Variables of other names are not ours.
+/// librdkafka setting `sasl.password`; `TIDEGAUGE_LAKE_STORAGE_ACCESS_KEY_ID` is
+/// `access_key_id` of `[lake.storage]`. Variables of other names are not ours.
 fn from_environment(
     environment: impl Iterator<Item = (String, String)>,
 ) -> BTreeMap<String, String> {
@@ -76,6 +77,10 @@ fn from_environment(
         }
         let key = match key.strip_prefix("kafka_").filter(|_| section == "source") {
             Some(kafka) => format!("source.kafka.{}", kafka.replace('_', ".")),
+            None if section == "lake" => match key.strip_prefix("storage_") {
+                Some(storage) => format!("lake.storage.{storage}"),
+                None => format!("lake.{key}"),
+            },
             None if section == "models" => match key.strip_prefix("train_") {
                 Some(train) => format!("models.train.{train}"),
                 None => format!("models.{key}"),

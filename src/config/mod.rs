@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use tidegauge_ingest::EventMapping;
 use tidegauge_score::train::TrainOptions;
+pub use tidegauge_sink::LaneMode;
+use tidegauge_sink::Storage;
 
 pub use self::load::{load, parse};
 pub use self::reader::Mistake;
@@ -28,6 +30,7 @@ pub struct Config {
     pub window: Window,
     pub models: Models,
     pub lake: LakeSettings,
+    pub limits: LimitSettings,
     pub http: Option<SocketAddr>,
 }
 
@@ -45,6 +48,15 @@ pub struct Source {
     pub threads: usize,
     /// How long to wait for broker, topic and login.
     pub connect_timeout: Duration,
+    /// How long a lane's passing trouble may last before the process gives up.
+    pub retry_for: Duration,
+    /// How long a lane that goes may take for its last commit.
+    pub drain_within: Duration,
+    /// What happens when what comes next is not to be had.
+    pub on_gap: OnGap,
+    pub lanes: LaneMode,
+    /// What happens when a sensor is in two lanes.
+    pub on_split_sensor: OnSplitSensor,
     pub kafka: BTreeMap<String, String>,
 }
 
@@ -61,6 +73,24 @@ pub enum Start {
     Latest,
     /// At the first message with this timestamp or a later one, nanoseconds since the epoch.
     Time(i64),
+}
+
+/// What happens when the broker does not have what a lane would read next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnGap {
+    /// The process stops and says what to do.
+    Fail,
+    /// The lane goes on at the oldest message that is there; the ledger names what was skipped.
+    Skip,
+}
+
+/// What happens when the events of one sensor come in two lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnSplitSensor {
+    /// It is counted, and named in the log.
+    Warn,
+    /// The process stops.
+    Fail,
 }
 
 #[derive(Debug, Clone)]
@@ -94,6 +124,8 @@ pub struct Models {
 #[derive(Debug, Clone)]
 pub struct LakeSettings {
     pub url: String,
+    /// How buckets are reached, those of models too.
+    pub storage: Storage,
     pub commit_every: Duration,
     /// Rejects of one lane that make it commit before the interval is over.
     pub rejects_max: usize,
@@ -119,6 +151,12 @@ pub struct UpkeepSettings {
     pub keep_predictions: Option<Duration>,
     pub keep_late: Option<Duration>,
     pub keep_rejects: Option<Duration>,
+}
+
+#[derive(Debug, Clone)]
+pub struct LimitSettings {
+    /// Bytes that all lanes of the process may hold together; `None`: a part of what the machine has.
+    pub memory: Option<u64>,
 }
 
 /// A configuration with mistakes: each of them, for exit code 64.

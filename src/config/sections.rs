@@ -1,5 +1,6 @@
 //! The sections of the file: which keys there are, their defaults and what is allowed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +8,20 @@ use tidegauge_flow::{KeyColumn, KeySchema, KeyType, names};
 use tidegauge_ingest::decode::time_ns;
 use tidegauge_ingest::{EventMapping, Limits, TimeFormat};
 use tidegauge_score::train::{ROWS_MOST, TrainOptions};
+use tidegauge_sink::{Patience, Storage, check_object_url, is_object_url};
 use toml::Value;
 
 use super::reader::Reader;
 use super::{
-    Config, LakeSettings, Late, Models, Source, SourceKind, Start, UpkeepSettings, Window,
+    Config, LakeSettings, LaneMode, Late, LimitSettings, Models, OnGap, OnSplitSensor, Source,
+    SourceKind, Start, UpkeepSettings, Window,
 };
+
+/// The broker's own default of `max.poll.interval.ms`, and librdkafka's.
+const POLL_INTERVAL_MS: u64 = 300_000;
+/// A lane that goes has at least this for its last commit, and by default at most that.
+const DRAIN_LEAST: Duration = Duration::from_millis(100);
+const DRAIN_DEFAULT: Duration = Duration::from_secs(60);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -25,6 +34,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let models = models(reader);
     let lake = LakeSettings {
         url: reader.text_or("lake.url", "lake"),
+        storage: storage(reader),
         commit_every: reader.duration(
             "lake.commit_every",
             "10s",
@@ -34,6 +44,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         upkeep: upkeep(reader),
     };
     check_url(reader, "lake.url", &lake.url);
+    let limits = LimitSettings { memory: memory(reader) };
     let http = reader.text("http.listen").and_then(|text| match text.parse() {
         Ok(address) => Some(address),
         Err(_) => {
@@ -41,7 +52,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
             None
         }
     });
-    Some(Config { source, event: Arc::new(event?), window, models, lake, http })
+    Some(Config { source, event: Arc::new(event?), window, models, lake, limits, http })
 }
 
 /// How a lake is kept when nobody has said anything else.
@@ -82,8 +93,12 @@ fn source(reader: &mut Reader) -> Source {
     if !kafka && paths.is_empty() {
         reader.mistake("source.paths", "is missing: the files or folders to read");
     }
-    reader.one_of("source.lanes", &[("per-partition", ())]);
+    let lanes = reader.one_of(
+        "source.lanes",
+        &[("per-partition", LaneMode::PerPartition), ("topic", LaneMode::Topic)],
+    );
     reader.one_of("source.format", &[("json", ())]);
+    let extra = reader.free_table("source.kafka");
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     Source {
         kind,
@@ -99,8 +114,43 @@ fn source(reader: &mut Reader) -> Source {
             "10s",
             Duration::from_millis(100)..=Duration::from_secs(600),
         ),
-        kafka: reader.free_table("source.kafka"),
+        retry_for: reader.duration(
+            "source.retry_for",
+            "5m",
+            Duration::from_secs(1)..=Duration::from_secs(24 * 3600),
+        ),
+        drain_within: drain_within(reader, &extra),
+        lanes,
+        on_split_sensor: reader.one_of(
+            "source.on_split_sensor",
+            &[("warn", OnSplitSensor::Warn), ("fail", OnSplitSensor::Fail)],
+        ),
+        on_gap: reader.one_of("source.on_gap", &[("fail", OnGap::Fail), ("skip", OnGap::Skip)]),
+        kafka: extra,
     }
+}
+
+/// A lane that goes has to be done before the group gives us up, and that is after `max.poll.interval.ms`.
+fn drain_within(reader: &mut Reader, extra: &BTreeMap<String, String>) -> Duration {
+    const POLL: &str = "max.poll.interval.ms";
+    const SESSION: &str = "session.timeout.ms";
+    let set = |name: &str| extra.get(name).and_then(|text| text.parse().ok());
+    let (poll, session) = (set(POLL).unwrap_or(POLL_INTERVAL_MS), set(SESSION));
+    // An upper bound that leaves room for the answer to the group.
+    let most = Duration::from_millis(poll) * 9 / 10;
+    if most < DRAIN_LEAST {
+        let what = format!(
+            "is {poll}, and a lane that goes needs some of it for its last commit; allowed is 1000 or more"
+        );
+        reader.mistake(&format!("source.kafka.{POLL}"), what);
+        return DRAIN_LEAST;
+    }
+    if let Some(session) = session.filter(|session| *session > poll) {
+        let what = format!("is {session}, more than {POLL}, which is {poll}");
+        reader.mistake(&format!("source.kafka.{SESSION}"), what);
+    }
+    let default = format!("{}ms", DRAIN_DEFAULT.min(most / 2).as_millis());
+    reader.duration("source.drain_within", &default, DRAIN_LEAST..=most)
 }
 
 fn start(reader: &mut Reader) -> Start {
@@ -240,12 +290,32 @@ fn train(reader: &mut Reader) -> TrainOptions {
     }
 }
 
+/// `auto` is a part of what the machine has.
+fn memory(reader: &mut Reader) -> Option<u64> {
+    const KEY: &str = "limits.memory";
+    match reader.text(KEY).as_deref() {
+        None | Some("auto") => None,
+        Some(_) => Some(reader.size(KEY, "1 GiB", 1 << 20..=1 << 50)),
+    }
+}
+
+fn storage(reader: &mut Reader) -> Storage {
+    let options = reader.free_table("lake.storage");
+    let range = Duration::from_secs(1)..=Duration::from_secs(600);
+    let request = reader.duration("lake.timeout", "30s", range);
+    Storage { options, patience: Patience { request, ..Patience::default() } }
+}
+
 fn check_url(reader: &mut Reader, key: &str, url: &str) {
     let path = url.strip_prefix("file:").unwrap_or(url);
     if path.is_empty() {
-        reader.mistake(key, "is empty: a path or a file: URL");
+        reader.mistake(key, "is empty: a path, a file: URL or that of a bucket");
+    } else if is_object_url(url) {
+        if let Err(error) = check_object_url(url) {
+            reader.mistake(key, format!("is not valid: {error}"));
+        }
     } else if path.contains("://") {
-        let what = format!("is {url:?}: this version writes to a path or a file: URL only");
-        reader.mistake(key, what);
+        let allowed = "a path, or a URL with file:, s3:, az:, abfs:, abfss: or gs:";
+        reader.mistake(key, format!("is {url:?}, allowed is {allowed}"));
     }
 }

@@ -225,7 +225,7 @@ fn fm_12_late_readings_are_counted_and_kept_or_dropped_as_configured() {
         feed(&mut lane, &texts, 0, texts.len());
         lane.commit(1).expect("commits");
         assert_eq!(bench.count("late"), kept, "{late}");
-        assert_eq!(lane.ledger.newest().counters.late, 2, "{late}");
+        assert_eq!(lane.ledger().newest().counters.late, 2, "{late}");
         bench.prove();
     }
 }
@@ -241,11 +241,15 @@ fn fm_46_models_change_between_two_epochs_and_the_record_names_them() {
     assert!(second > first);
     feed(&mut lane, &texts, 2, 3);
     lane.commit(1).expect("commits");
-    assert_eq!(lane.ledger.newest().model_sets, [first], "the epoch kept the models it began with");
+    assert_eq!(
+        lane.ledger().newest().model_sets,
+        [first],
+        "the epoch kept the models it began with"
+    );
     feed(&mut lane, &texts, 3, 4);
     lane.drain().expect("drains");
     lane.commit(1).expect("commits");
-    assert_eq!(lane.ledger.newest().model_sets, [second]);
+    assert_eq!(lane.ledger().newest().model_sets, [second]);
     let sets: Vec<_> = bench.rows().into_values().map(|(_, _, set)| set).collect();
     let (first, second) = (Some(first as i64), Some(second as i64));
     assert_eq!(sets, [first, first, second, second]);
@@ -266,7 +270,7 @@ fn fm_47_models_that_cannot_be_read_do_not_replace_good_ones() {
     feed(&mut lane, &texts, 1, 2);
     lane.drain().expect("drains");
     lane.commit(1).expect("commits");
-    let sets: Vec<_> = lane.ledger.newest().model_sets.clone();
+    let sets: Vec<_> = lane.ledger().newest().model_sets.clone();
     assert_eq!(sets, [good]);
 }
 

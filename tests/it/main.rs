@@ -9,6 +9,7 @@
 
 mod detection;
 mod errors;
+mod group;
 mod harness;
 mod metrics;
 mod recovery;
@@ -17,3 +18,4 @@ mod rejects;
 mod tidy;
 mod time;
 mod upgrade;
+mod worker;

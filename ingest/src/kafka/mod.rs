@@ -17,6 +17,7 @@ pub mod batch;
 mod client;
 pub mod consumer;
 mod context;
+mod describe;
 pub mod ends;
 mod error;
 mod handed;
@@ -28,6 +29,7 @@ pub mod settings;
 mod topic;
 mod trouble;
 mod watch;
+mod whole;
 
 pub use batch::{MessageBatch, Run};
 pub use consumer::{Consumer, Release};
@@ -39,5 +41,8 @@ pub use observer::{Observer, TopicOrigins};
 pub use producer::{Compression, Outgoing, Producer, ProducerSettings};
 pub use settings::{KafkaSettings, Start};
 pub use topic::{Creation, create_topic};
+pub use whole::WholeTopic;
 
-pub use crate::source::{Batch, End, Ends, LaneOwner, Leave, Origins, OwnerError, Revoked, Source};
+pub use crate::source::{
+    Batch, Begin, End, Ends, LaneOwner, Leave, Origins, OwnerError, Revoked, Source,
+};

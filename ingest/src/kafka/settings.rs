@@ -73,8 +73,10 @@ const COMMON: [(&str, &str); 4] = [
 /// of messages, and so few of them that librdkafka's own 300 bytes for each stay in the same order.
 /// Its default back-off of a second would leave the consumer idle most of the time. No ends of
 /// partitions: librdkafka 2.12 takes such an entry of a batch for a message, stands one too far, and
-/// skips a message when the partition goes on after a pause or a cooperative rebalance.
-const MEMBER: [(&str, &str); 10] = [
+/// skips a message when the partition goes on after a pause or a cooperative rebalance. A topic that
+/// grows is noticed within half a minute: librdkafka's default is five.
+const MEMBER: [(&str, &str); 11] = [
+    ("topic.metadata.refresh.interval.ms", "30000"),
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "error"),
@@ -130,6 +132,21 @@ impl KafkaSettings {
         config.set("group.id", &self.group);
         config.set("group.instance.id", format!("{}-{thread}", self.instance));
         self.add_extra(&mut config);
+        Ok(config)
+    }
+
+    /// The configuration of a client that reads partitions of its own choice. librdkafka wants the name of
+    /// a group for that; nobody ever joins it.
+    pub(crate) fn reader(&self) -> Result<ClientConfig, KafkaError> {
+        self.check()?;
+        let mut config = self.common();
+        set_all(&mut config, &MEMBER);
+        config.set("group.id", format!("{}.reader", self.group));
+        self.add_extra(&mut config);
+        for setting in ["group.protocol", "group.remote.assignor", "partition.assignment.strategy"]
+        {
+            config.remove(setting);
+        }
         Ok(config)
     }
 

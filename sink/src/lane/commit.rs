@@ -9,6 +9,7 @@ use super::{Lane, State};
 use crate::digest::Digest;
 use crate::error::LakeError;
 use crate::format::FORMAT;
+use crate::intent::Intent;
 use crate::parquet;
 use crate::paths::{self, DataFile};
 use crate::record::{CheckpointRef, FileRef, Kind, Record};
@@ -74,9 +75,11 @@ impl Lane {
         };
         self.failpoint.reach(Place::LedgerAmbiguous)?;
         self.failpoint.reach(Place::AfterLedger)?;
-        for file in &record.files {
-            self.store.publish(&paths::staging_path(&record.lane, &file.path), &file.path)?;
-            self.failpoint.reach(Place::MidPublish)?;
+        if self.store.renames() {
+            for file in &record.files {
+                self.store.publish(&paths::staging_path(&record.lane, &file.path), &file.path)?;
+                self.failpoint.reach(Place::MidPublish)?;
+            }
         }
         self.failpoint.reach(Place::AfterPublish)?;
         let committed = Committed {
@@ -98,15 +101,27 @@ impl Lane {
             ("tidegauge.epoch", record.epoch.to_string()),
             ("tidegauge.writer", record.writer.to_string()),
         ];
+        let name = |n| DataFile {
+            generation: record.generation,
+            lane: record.lane.clone(),
+            epoch: record.epoch,
+            writer: record.writer,
+            n,
+        };
+        let path = |(n, part): (u32, &Part)| name(n).published(part.table, &part.date);
+        let paths: Vec<String> = (0..).zip(&parts).map(path).collect();
+        if !self.store.renames() && !paths.is_empty() {
+            let made_at_us = record.committed_at_us;
+            let intent = Intent { epoch: record.epoch, files: paths.clone(), made_at_us };
+            intent.put(self.store.as_ref(), &record.lane, record.writer)?;
+            self.failpoint.reach(Place::MidStaging)?;
+        }
         let mut files = Vec::with_capacity(parts.len());
-        for (n, part) in (0..).zip(parts) {
-            let (generation, lane) = (record.generation, record.lane.clone());
-            let name = DataFile { generation, lane, epoch: record.epoch, writer: record.writer, n };
-            let path = name.published(part.table, &part.date);
+        for (part, path) in parts.into_iter().zip(paths) {
             let rows = part.rows();
             let bytes = parquet::encode(part.schema, &part.batches, &metadata)
                 .map_err(|source| LakeError::Parquet { path: path.clone(), source })?;
-            self.store.put(&name.staging(), &bytes)?;
+            self.store.put(&self.before_the_record(&record.lane, &path), &bytes)?;
             files.push(FileRef {
                 table: part.table,
                 path,
@@ -118,6 +133,11 @@ impl Lane {
             self.failpoint.reach(Place::MidStaging)?;
         }
         Ok(files)
+    }
+
+    /// Where a data file lies until its record is written.
+    fn before_the_record(&self, lane: &str, path: &str) -> String {
+        if self.store.renames() { paths::staging_path(lane, path) } else { path.to_owned() }
     }
 
     fn save(&self, record: &Record, state: &[u8]) -> Result<CheckpointRef, LakeError> {
@@ -140,7 +160,7 @@ impl Lane {
             // Whoever has the lane now has finished it.
             return LakeError::Fenced { lane: record.lane.clone(), epoch: record.epoch, by };
         }
-        let staged = record.files.iter().map(|f| paths::staging_path(&record.lane, &f.path));
+        let staged = record.files.iter().map(|f| self.before_the_record(&record.lane, &f.path));
         let checkpoint = record.checkpoint.iter().map(|checkpoint| checkpoint.path.clone());
         for path in staged.chain(checkpoint) {
             if let Err(error) = self.store.delete(&path) {

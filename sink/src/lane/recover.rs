@@ -4,13 +4,17 @@
 //! or below any more. A file of an epoch up to N is committed if the record of that epoch names it,
 //! and otherwise never will be. A file of a later epoch may belong to a writer who took the lane
 //! from us; it is not ours to judge, nor is a name that we did not write.
+//!
+//! *Where it looks*: only where files lie before their record: staging, or on stores that cannot
+//! rename, the places that intents name. So taking a lane costs the same in a lake of any size.
 
-use tidegauge_flow::{Failpoint, Place, Store};
+use tidegauge_flow::{Failpoint, Place, Store, StoreError};
 
 use crate::error::LakeError;
+use crate::intent::Intent;
 use crate::lake::read_record;
 use crate::paths::{self, DataFile};
-use crate::record::{Kind, Record, Table};
+use crate::record::{Kind, Record};
 use crate::summary::Summary;
 use crate::view;
 
@@ -21,19 +25,20 @@ pub(super) fn recover(
     before: Option<&Record>,
     opening: &Record,
 ) -> Result<Option<String>, LakeError> {
-    let mut past = Past { store, failpoint, before, opening, seen: None, summary: None };
-    past.staging()?;
-    failpoint.reach(Place::MidRecovery)?;
-    for table in Table::ALL {
-        past.published(table)?;
+    let mut past = Past { store, failpoint, opening, seen: None, summary: None };
+    if store.renames() {
+        past.staging()?;
+        past.newest_epoch(before)?;
+    } else {
+        past.intended()?;
     }
+    failpoint.reach(Place::MidRecovery)?;
     past.checkpoints()
 }
 
 struct Past<'a> {
     store: &'a dyn Store,
     failpoint: &'a dyn Failpoint,
-    before: Option<&'a Record>,
     opening: &'a Record,
     /// The record read last: files come sorted, so the next one is likely to be of the same epoch.
     seen: Option<Record>,
@@ -60,18 +65,63 @@ impl Past<'_> {
         Ok(())
     }
 
-    /// Removes published files that no record names.
-    fn published(&mut self, table: Table) -> Result<(), LakeError> {
-        for entry in self.store.list(table.folder())? {
-            let Some(file) = self.to_judge(&entry.path).filter(|f| !self.surely_named(f)) else {
+    /// Publishes the files of the newest epoch once more. Its writer may have died between the move
+    /// and the sync: then they have their names in this machine's memory, not on its disk.
+    fn newest_epoch(&self, before: Option<&Record>) -> Result<(), LakeError> {
+        let Some(mut record) = before.cloned() else {
+            return Ok(());
+        };
+        // Those who took the lane after it may not have come so far.
+        while record.kind == Kind::Open && record.epoch > record.recovered {
+            let epoch = record.epoch - 1;
+            if self.store.size(&paths::record_path(&record.lane, epoch))?.is_none() {
+                return Ok(());
+            }
+            record = read_record(self.store, &record.lane, epoch)?.0;
+        }
+        for file in &record.files {
+            let staged = paths::staging_path(&record.lane, &file.path);
+            match self.store.publish(&staged, &file.path) {
+                // `verify` tells what has become of it.
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the files that writers meant to write and no record names, on a store where they
+    /// lie under their final names at once. What is removed may appear again while its writer is
+    /// alive, so the intent stays until that cannot be.
+    fn intended(&mut self) -> Result<(), LakeError> {
+        for entry in self.store.list(&paths::staging_folder(&self.opening.lane))? {
+            let Some(intent) = self.intent(&entry.path)? else {
                 continue;
             };
-            if self.named(&file)?.as_ref() != Some(&entry.path) {
-                self.remove(&entry.path)?;
+            for path in &intent.files {
+                let Some(file) = self.to_judge(path).filter(|f| f.epoch == intent.epoch) else {
+                    continue;
+                };
+                if self.named(&file)?.is_none() && self.store.size(path)?.is_some() {
+                    self.remove(path)?;
+                    self.failpoint.reach(Place::MidRecovery)?;
+                }
+            }
+            if intent.is_old(self.opening.committed_at_us) {
+                self.store.delete(&entry.path)?;
                 self.failpoint.reach(Place::MidRecovery)?;
             }
         }
         Ok(())
+    }
+
+    /// An intent that is over: of an epoch up to our opening record's.
+    fn intent(&self, path: &str) -> Result<Option<Intent>, LakeError> {
+        if paths::intent_of(path).is_none() {
+            return Ok(None);
+        }
+        let over = |intent: &Intent| intent.epoch <= self.opening.epoch;
+        Ok(Intent::get(self.store, path)?.filter(over))
     }
 
     /// Removes old checkpoints: stays the one in force, and one before it as a spare.
@@ -105,20 +155,6 @@ impl Past<'_> {
                 && (1..=self.opening.epoch).contains(&f.epoch)
         };
         DataFile::parse(path).filter(ours)
-    }
-
-    /// Whether it is known without reading its record that a published file is named: an earlier
-    /// recovery has left it, or the last writer committed its epoch (a writer writes each epoch
-    /// once). So taking a lane does not read the whole ledger.
-    fn surely_named(&self, file: &DataFile) -> bool {
-        let Some(before) = self.before else {
-            return false;
-        };
-        let by_last_writer = before.kind == Kind::Epoch
-            && file.writer == before.writer
-            && file.epoch > before.recovered
-            && file.epoch <= before.epoch;
-        file.epoch < before.recovered || by_last_writer
     }
 
     /// The published path of a file that its epoch's record names.

@@ -34,8 +34,8 @@ impl Lake {
                 continue;
             };
             self.failpoint.reach(Place::AfterOpening)?;
-            let before = newest.as_ref().map(|(record, _)| record);
             self.failpoint.reach(Place::BeforeRecovery)?;
+            let before = newest.as_ref().map(|(record, _)| record);
             let spare = recover::recover(store, self.failpoint.as_ref(), before, &opening)?;
             self.failpoint.reach(Place::AfterRecovery)?;
             return Ok(self.lane(opening, digest, spare, seen));

@@ -1,5 +1,6 @@
 //! Lanes over a store that fails.
 
+mod everywhere;
 mod fencing;
 mod jumps;
 mod leftovers;

@@ -1,5 +1,8 @@
 //! The store in a directory: whole objects, no escape, clear errors.
 
+mod power;
+
+use std::fs::{self, File};
 use std::time::Duration;
 
 use tempfile::TempDir;

@@ -16,7 +16,7 @@ proptest! {
         let file = DataFile { generation, lane: lane.clone(), epoch, writer, n };
         let path = file.published(Table::Predictions, "2026-01-31");
         prop_assert_eq!(DataFile::parse(&path), Some(file.clone()));
-        prop_assert_eq!(staging_path(&lane, &path), file.staging());
+        prop_assert_eq!(staging_path(&lane, &path), format!("{}{file}", staging_folder(&lane)));
         prop_assert_eq!(date_of(&path), Some("2026-01-31"));
         let state = checkpoint_path(&lane, epoch, writer);
         prop_assert_eq!(checkpoint_of(&state), Some((epoch, writer)));

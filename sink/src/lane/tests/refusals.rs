@@ -25,7 +25,7 @@ fn check(change: impl FnOnce(&mut Cut), expected: &str) {
     }
     assert_eq!(store.paths(""), before, "{expected}");
     lane.commit(cut(STEP, 3), NOW_US).expect("a refusal changes nothing");
-    assert_whole(&store, expected);
+    assert_whole(store.as_ref(), expected);
 }
 
 #[test]
