@@ -1,7 +1,8 @@
 //! Keeps what lanes hold in memory within the budget of the process.
 //!
 //! First what is due is written early. Then lanes are paused, the largest first; one that has input goes on
-//! always, so that its watermark moves and its windows close. Below four fifths of the budget all go on.
+//! always, so that its watermark moves and its windows close. It begins at nine tenths of the budget; below
+//! eight tenths all go on.
 
 use anyhow::{Result, anyhow};
 
@@ -80,6 +81,7 @@ impl Lanes {
         let lane = held.lane.name();
         tracing::debug!(lane, bytes = held.lane.bytes(), paused = memory, "memory");
         self.set_pause(number, Pause { memory, ..held.pause });
+        self.say_levels();
     }
 
     fn consuming(&mut self) -> impl Iterator<Item = (i32, &mut Consuming)> {
