@@ -12,6 +12,8 @@ use tidegauge_serve::Metrics;
 
 /// The part of the machine's memory that lanes may hold by default, in percent.
 const DEFAULT_PERCENT: u64 = 60;
+/// Relief begins beyond this part of the budget, in percent: a batch that is on its way still has room.
+const HIGH_PERCENT: u64 = 90;
 /// Lanes that were paused go on below this part of the budget, in percent.
 const RELIEVED_PERCENT: u64 = 80;
 /// Beyond this part of the budget, pausing has not helped, in percent.
@@ -51,9 +53,9 @@ impl Memory {
         self.budget
     }
 
-    /// Whether lanes hold more than they should.
+    /// Whether lanes hold nearly all that they may, or more.
     pub fn is_over(&self) -> bool {
-        self.used() > self.budget
+        self.used() > part(self.budget, HIGH_PERCENT)
     }
 
     /// Whether lanes may go on that were paused.
@@ -130,7 +132,7 @@ mod tests {
         let memory = Memory::new(Some(1_000), metrics.clone());
         let (mut one, mut two) = (memory.share(), memory.share());
         one.set(700);
-        two.set(200);
+        two.set(190);
         assert!(!memory.is_over() && !memory.is_relieved());
         two.set(301);
         assert!(memory.is_over() && !memory.is_hopeless());

@@ -131,7 +131,6 @@ impl Epoch {
             checkpoint: Some(state.checkpoint),
             model_sets: state.model_sets,
             counters: self.counters,
-            ..Cut::default()
         })
     }
 }

@@ -267,9 +267,9 @@ impl Lane {
         self.share.bytes()
     }
 
-    /// Whether a commit would give memory back.
-    pub fn has_rows_in_hand(&self) -> bool {
-        self.epoch.bytes() > 0
+    /// What a commit would give back, bytes.
+    pub fn bytes_in_hand(&self) -> usize {
+        self.epoch.bytes()
     }
 
     /// The lane's watermark, nanoseconds since 1970.

@@ -1,7 +1,8 @@
 //! Keeps what lanes hold in memory within the budget of the process.
 //!
 //! First what is due is written early. Then lanes are paused, the largest first; one that has input goes on
-//! always, so that its watermark moves and its windows close. Below four fifths of the budget all go on.
+//! always, so that its watermark moves and its windows close. It begins at nine tenths of the budget; below
+//! eight tenths all go on.
 
 use anyhow::{Result, anyhow};
 
@@ -27,8 +28,12 @@ impl Lanes {
     }
 
     fn relieve(&mut self) -> Result<()> {
-        for held in self.consuming() {
-            held.1.due |= held.1.lane.has_rows_in_hand();
+        // One at a time: a cut needs memory of its own until it is written.
+        if !self.consuming().any(|(_, held)| held.lane.is_in_flight()) {
+            let fullest = self.consuming().max_by_key(|(_, held)| held.lane.bytes_in_hand());
+            if let Some((_, held)) = fullest {
+                held.due |= held.lane.bytes_in_hand() > 0;
+            }
         }
         let runner = self.runner();
         if let Some(runner) = runner {
@@ -56,7 +61,7 @@ impl Lanes {
     /// All others are paused and nothing waits to be written: it is the windows that do not fit.
     fn check_hope(&mut self, runner: Option<i32>) -> Result<()> {
         let memory = self.pipeline.memory.clone();
-        let waits = |held: &Consuming| held.lane.is_in_flight() || held.lane.has_rows_in_hand();
+        let waits = |held: &Consuming| held.lane.is_in_flight() || held.lane.bytes_in_hand() > 0;
         if !memory.is_hopeless() || self.consuming().any(|(_, held)| waits(held)) {
             return Ok(());
         }
@@ -80,6 +85,7 @@ impl Lanes {
         let lane = held.lane.name();
         tracing::debug!(lane, bytes = held.lane.bytes(), paused = memory, "memory");
         self.set_pause(number, Pause { memory, ..held.pause });
+        self.say_levels();
     }
 
     fn consuming(&mut self) -> impl Iterator<Item = (i32, &mut Consuming)> {

@@ -217,7 +217,7 @@ impl Lanes {
     }
 
     /// Other workers have lanes as well: each says by how much its part has changed.
-    fn say_levels(&mut self) {
+    pub(super) fn say_levels(&mut self) {
         let count =
             |is: fn(&Held) -> bool| self.held.values().filter(|held| is(held)).count() as i64;
         let waiting = count(|held| matches!(held, Held::Waiting(_)));

@@ -9,7 +9,7 @@ const MS: Duration = Duration::from_millis(1);
 /// Windows of five seconds, each with 400 sensors that no other window has: at any time, a tenth of all
 /// sensors at most has an open window.
 fn many_sensors(lane: i64) -> impl Iterator<Item = String> {
-    (0..100i64).flat_map(move |second| {
+    (0..150i64).flat_map(move |second| {
         (0..400).map(move |n| reading(second, lane * 1_000_000 + second / 5 * 400 + n))
     })
 }
@@ -31,9 +31,10 @@ fn fm_19_memory_stays_within_its_budget_and_nothing_is_lost() {
     }
     process.turns(10, 500 * MS);
     let read: u64 = (0..3).map(|lane| bench.messages(lane)).sum();
-    assert_eq!(read, 3 * 40_000, "all is read and committed");
+    assert_eq!(read, 3 * 60_000, "all is read and committed");
     assert!(paused > 0.0, "the budget was never felt: {most} bytes at most");
-    assert!(most < 1.25 * BUDGET, "{most} bytes of {BUDGET}");
+    assert!(most <= BUDGET, "{most} bytes of {BUDGET}");
+    println!("at most {most} of {BUDGET} bytes");
     assert_eq!(process.metric("tidegauge_lanes_paused"), 0.0);
     bench.prove();
 }
@@ -44,7 +45,7 @@ fn fm_19_windows_that_cannot_fit_stop_the_process_with_the_lane_and_the_numbers(
     bench.topic.publish(0, (0..9_000).map(|id| reading(1, id)));
     let mut process = bench.process(1);
     process.group.assign(&[0]);
-    let said = process.fails(Duration::from_secs(20));
+    let said = process.fails(Duration::from_secs(60));
     assert!(said.contains("lane t-0") && said.contains("1048576 bytes"), "{said}");
 }
 
@@ -61,7 +62,8 @@ fn fm_57_a_hundred_thousand_sensors_add_no_series_and_counters_never_fall() {
     process.turns(3, Duration::from_secs(1));
     let few = series(&process);
     bench.topic.publish(0, (0..100_000).map(|id| reading(2 + id / 10_000, id)));
-    process.turns(20, 300 * MS);
+    process.turns(120, 100 * MS);
+    process.turns(4, Duration::from_secs(1));
     assert_eq!(bench.messages(0), 100_010);
     assert_eq!(series(&process), few);
     let before = process.metric("tidegauge_ingest_messages_total");

@@ -54,29 +54,55 @@ impl Clock for StillClock {
     }
 }
 
-/// Writes epochs at once, or when the test lets it.
+/// Writes epochs at once, or later.
 #[derive(Default)]
 pub struct Gate {
-    shut: Mutex<bool>,
-    waiting: Arc<Mutex<Vec<(Work, Arc<Mutex<bool>>)>>>,
+    pace: Arc<Mutex<Pace>>,
+    waiting: Mutex<Vec<Slot>>,
 }
+
+/// When epochs are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Pace {
+    #[default]
+    AtOnce,
+    /// When somebody waits for them.
+    Awaited,
+    /// Not before the gate is open.
+    Stuck,
+}
+
+/// Work, until it is done.
+type Slot = Arc<Mutex<Option<Work>>>;
 
 impl Gate {
     pub fn shut(&self) {
-        *self.shut.lock().expect("unharmed") = true;
+        *self.pace.lock().expect("unharmed") = Pace::Stuck;
+    }
+
+    pub fn slow(&self) {
+        *self.pace.lock().expect("unharmed") = Pace::Awaited;
     }
 
     pub fn open(&self) {
-        *self.shut.lock().expect("unharmed") = false;
-        let waiting = std::mem::take(&mut *self.waiting.lock().expect("unharmed"));
-        for (work, done) in waiting {
-            work();
-            *done.lock().expect("unharmed") = true;
-        }
+        *self.pace.lock().expect("unharmed") = Pace::AtOnce;
+        self.take().iter().for_each(carry_out);
+    }
+
+    /// What is not done yet; the gate forgets it.
+    pub fn take(&self) -> Vec<Slot> {
+        std::mem::take(&mut *self.waiting.lock().expect("unharmed"))
     }
 
     pub fn waiting(&self) -> usize {
         self.waiting.lock().expect("unharmed").len()
+    }
+}
+
+pub fn carry_out(slot: &Slot) {
+    let work = slot.lock().expect("unharmed").take();
+    if let Some(work) = work {
+        work();
     }
 }
 
@@ -88,26 +114,31 @@ impl fmt::Debug for Gate {
 
 impl Executor for Gate {
     fn submit(&self, work: Work) -> Box<dyn Submitted> {
-        let done = Arc::new(Mutex::new(false));
-        if *self.shut.lock().expect("unharmed") {
-            self.waiting.lock().expect("unharmed").push((work, done.clone()));
+        let slot: Slot = Arc::new(Mutex::new(Some(work)));
+        if *self.pace.lock().expect("unharmed") == Pace::AtOnce {
+            carry_out(&slot);
         } else {
-            work();
-            *done.lock().expect("unharmed") = true;
+            self.waiting.lock().expect("unharmed").push(slot.clone());
         }
-        Box::new(Behind(done))
+        Box::new(Behind { slot, pace: self.pace.clone() })
     }
 }
 
-struct Behind(Arc<Mutex<bool>>);
+struct Behind {
+    slot: Slot,
+    pace: Arc<Mutex<Pace>>,
+}
 
 impl Submitted for Behind {
     fn is_done(&self) -> bool {
-        *self.0.lock().expect("unharmed")
+        self.slot.lock().expect("unharmed").is_none()
     }
 
-    /// With a deadline: what is not done now will not be done by then.
+    /// With a deadline: what is stuck now will be stuck then.
     fn wait(&self, until: Option<Instant>) -> bool {
+        if *self.pace.lock().expect("unharmed") != Pace::Stuck {
+            carry_out(&self.slot);
+        }
         assert!(until.is_some() || self.is_done(), "a wait without an end");
         self.is_done()
     }

@@ -13,6 +13,9 @@ use tidegauge_ingest::{
 
 use super::{StillClock, TOPIC};
 
+/// Messages of one partition that a poll takes: a broker's fetches have a limit as well.
+const POLL_MAX: usize = 1_000;
+
 /// Shared by all that read it.
 #[derive(Clone)]
 pub struct Topic(Arc<Mutex<Content>>);
@@ -209,7 +212,7 @@ impl Source for MemorySource {
                 let topic = TOPIC.to_string();
                 return Err(KafkaError::OutOfRange { topic, partition, offset, reason });
             }
-            let range = log.messages.range(*next..).take(max);
+            let range = log.messages.range(*next..).take(max.min(POLL_MAX));
             let run: Vec<_> = range.map(|(offset, text)| (*offset, text.clone())).collect();
             if let Some((last, _)) = run.last() {
                 *next = last + 1;
