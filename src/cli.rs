@@ -90,8 +90,13 @@ pub enum Command {
     )]
     Query(Query),
     /// Prove that each reading counts once in a lake
-    #[command(after_help = "Example:\n  tidegauge verify lake")]
+    #[command(
+        after_help = "Examples:\n  tidegauge verify lake\n  tidegauge verify lake --incremental"
+    )]
     Verify(Verify),
+    /// Maintain a lake once: large files from small ones, old records and rows away
+    #[command(after_help = "Example:\n  tidegauge compact -c tidegauge.toml --dry-run")]
+    Compact(Compact),
     /// Check a configuration: connect to everything, run nothing
     #[command(after_help = "Example:\n  tidegauge check -c tidegauge.toml")]
     Check(Configured),
@@ -304,6 +309,31 @@ pub enum RowFormat {
 pub struct Verify {
     /// The lake's folder
     pub lake: String,
+    /// Read only what is new since the last proof of this kind
+    #[arg(long)]
+    pub incremental: bool,
+    /// Files read at once [default: one per core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Compact {
+    /// The lake's folder; its settings are then the default ones
+    #[arg(value_name = "LAKE", required_unless_present = "config", conflicts_with = "config")]
+    pub lake: Option<String>,
+    /// The configuration that names the lake and how it is kept
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one setting, over file and environment; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "config")]
+    pub sets: Vec<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

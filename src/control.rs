@@ -21,6 +21,8 @@ pub enum OpenWindows {
 #[derive(Debug, Clone, Copy)]
 pub struct Standing {
     pub lanes: usize,
+    /// Lanes among them that can't be read at the moment.
+    pub waiting: usize,
     /// The shortest silence among its lanes; `None` without lanes.
     pub silence: Option<Duration>,
     /// The group has told it which partitions are its own, be it none.

@@ -11,13 +11,17 @@ pub mod clock;
 mod commands;
 pub mod config;
 pub mod control;
+pub mod executor;
 mod files;
 pub mod lane;
+pub mod maintenance;
+pub mod memory;
 pub mod pipeline;
 mod progress;
 mod run;
 mod say;
 mod signals;
+mod split;
 mod tables;
 pub mod worker;
 

@@ -15,17 +15,24 @@ use tidegauge_ingest::Reason;
 use tidegauge_score::{Models, Registry, Scorer, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
 use tidegauge_sink::{
-    Counters, Identity, Lake, Lane as Ledger, LaneMode, LocalStore, Table, Writer,
+    Counters, Identity, Lake, Lane as Ledger, LaneMode, LocalStore, ObjectStore, Storage, Table,
+    Writer, is_object_url,
 };
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::executor::{Executor, Threads};
 use crate::lane::late_schema;
+use crate::memory::Memory;
+use crate::split::SplitSensors;
 
 /// Where a lake keeps its models unless the configuration names another place.
 const MODELS_IN_LAKE: &str = "_tidegauge/models/";
 /// How old a half-written file must be to be nobody's.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+
+/// Epochs that are written at once, at most: they share one disk or one network.
+const COMMIT_THREADS_MAX: usize = 8;
 
 /// Sees every batch of predictions before it is committed: the demo's live view.
 pub type Observer = Box<dyn Fn(&RecordBatch) + Send + Sync>;
@@ -39,6 +46,8 @@ pub struct Surroundings {
     /// Where a test may stop the process.
     pub failpoint: Arc<dyn Failpoint>,
     pub clock: Arc<dyn Clock>,
+    /// Where epochs are written.
+    pub commits: Arc<dyn Executor>,
     /// What writers' names are drawn from.
     pub chance: Box<dyn RngCore + Send>,
 }
@@ -50,10 +59,11 @@ impl Surroundings {
     /// When the lake's or the models' place can't be opened.
     pub fn real(config: &Config) -> Result<Self> {
         Ok(Self {
-            lake: open_store(&config.lake.url)?,
+            lake: open_store(&config.lake.url, &config.lake.storage)?,
             registry: registry(config)?,
             failpoint: Arc::new(NoFailpoint),
             clock: Arc::new(SystemClock),
+            commits: Arc::new(Threads::start(config.source.threads.clamp(2, COMMIT_THREADS_MAX))?),
             chance: Box::new(StdRng::from_os_rng()),
         })
     }
@@ -66,6 +76,9 @@ pub struct Pipeline {
     pub metrics: Arc<Metrics>,
     pub late_schema: SchemaRef,
     pub clock: Arc<dyn Clock>,
+    pub commits: Arc<dyn Executor>,
+    pub memory: Arc<Memory>,
+    pub splits: SplitSensors,
     lake: Lake,
     chance: Mutex<Box<dyn RngCore + Send>>,
     observer: Option<Observer>,
@@ -95,7 +108,7 @@ impl Pipeline {
         // A query that is not valid leaves no trace on the disk.
         let query = plan(&config)?;
         let around = Surroundings::real(&config)?;
-        Self::assemble(config, query, around)
+        Self::planned(config, query, around)
     }
 
     /// The same in surroundings of the caller's.
@@ -104,21 +117,29 @@ impl Pipeline {
     /// As [`Pipeline::open`].
     pub fn within(config: Config, around: Surroundings) -> Result<Self> {
         let query = plan(&config)?;
-        Self::assemble(config, query, around)
+        Self::planned(config, query, around)
     }
 
-    fn assemble(config: Config, query: Arc<Query>, around: Surroundings) -> Result<Self> {
-        let Surroundings { lake, registry, failpoint, clock, chance } = around;
+    /// The same with a query that is planned already: many short-lived pipelines may share one.
+    ///
+    /// # Errors
+    /// As [`Pipeline::open`].
+    pub fn planned(config: Config, query: Arc<Query>, around: Surroundings) -> Result<Self> {
+        let Surroundings { lake, registry, failpoint, clock, commits, chance } = around;
         let lake = Lake::open(lake, failpoint, &identity(&config, &query), clock.now_us())?;
+        let metrics = Arc::new(Metrics::new()?);
         let pipeline = Self {
+            memory: Memory::new(config.limits.memory, metrics.clone()),
+            splits: SplitSensors::default(),
+            metrics,
             late_schema: late_schema(query.readings()),
-            metrics: Arc::new(Metrics::new()?),
             observer: None,
             config,
             query,
             registry,
             lake,
             clock,
+            commits,
             chance: Mutex::new(chance),
             good: Mutex::default(),
             totals: Mutex::default(),
@@ -155,14 +176,29 @@ impl Pipeline {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The lake that the pipeline writes to.
+    pub fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    /// A writer's name that nobody has.
+    pub fn new_writer(&self) -> Writer {
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        Writer::random(&mut *chance)
+    }
+
     /// Takes a lane in the ledger under a new writer's name.
     pub fn take_lane(&self, name: &str) -> Result<Ledger> {
-        let writer = {
-            let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
-            Writer::random(&mut *chance)
-        };
+        let writer = self.new_writer();
         let lane = self.lake.take(name, writer, self.clock.now_us());
         lane.with_context(|| format!("cannot take lane {name}"))
+    }
+
+    /// Between half of a duration and all of it: what several processes do again, they do not do at once.
+    pub fn jitter(&self, longest: Duration) -> Duration {
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = f64::from(chance.next_u32()) / f64::from(u32::MAX);
+        longest.mul_f64(0.5 + share / 2.0)
     }
 
     /// A scorer with the models that the alias means now or, when these cannot be used, with the last
@@ -229,9 +265,10 @@ pub fn plan(config: &Config) -> Result<Arc<Query>> {
 
 /// The registry that a configuration names.
 pub fn registry(config: &Config) -> Result<Registry> {
+    let storage = &config.lake.storage;
     match &config.models.url {
-        Some(url) => Ok(Registry::new(open_store(url)?, "")),
-        None => Ok(Registry::new(open_store(&config.lake.url)?, MODELS_IN_LAKE)),
+        Some(url) => Ok(Registry::new(open_store(url, storage)?, "")),
+        None => Ok(Registry::new(open_store(&config.lake.url, storage)?, MODELS_IN_LAKE)),
     }
 }
 
@@ -240,8 +277,11 @@ pub fn registry_of(store: Arc<dyn Store>) -> Registry {
     Registry::new(store, MODELS_IN_LAKE)
 }
 
-/// The store at a path or `file:` URL, its directory made if it is not there.
-pub fn open_store(url: &str) -> Result<Arc<dyn Store>> {
+/// The store at a URL or path, its directory made if it is not there.
+pub fn open_store(url: &str, storage: &Storage) -> Result<Arc<dyn Store>> {
+    if is_object_url(url) {
+        return Ok(Arc::new(ObjectStore::connect(url, storage)?));
+    }
     let store = LocalStore::create(local_path(url));
     let store = store.with_context(|| format!("cannot open {url}"))?;
     // What a crash left behind long ago; whatever is being written now is younger.
@@ -254,15 +294,26 @@ pub fn open_store(url: &str) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(store))
 }
 
-/// True when something is at a path or `file:` URL.
+/// True when something is at a path or `file:` URL. Of a bucket only an answer tells.
 pub fn is_there(url: &str) -> bool {
-    Path::new(local_path(url)).exists()
+    is_object_url(url) || Path::new(local_path(url)).exists()
 }
 
-/// The store at a path or `file:` URL that must be there.
-pub fn existing_store(url: &str) -> Result<Arc<dyn Store>> {
+/// The store at a URL or path; a directory must be there.
+pub fn existing_store(url: &str, storage: &Storage) -> Result<Arc<dyn Store>> {
+    if is_object_url(url) {
+        return Ok(Arc::new(ObjectStore::connect(url, storage)?));
+    }
     let store = LocalStore::open(local_path(url));
     Ok(Arc::new(store.with_context(|| format!("there is no lake at {url}"))?))
+}
+
+/// Whether two URLs or paths are the same place, as far as their spelling tells.
+pub fn is_same_place(a: &str, b: &str) -> Result<bool> {
+    if is_object_url(a) || is_object_url(b) {
+        return Ok(a.trim_end_matches('/') == b.trim_end_matches('/'));
+    }
+    Ok(std::path::absolute(local_path(a))? == std::path::absolute(local_path(b))?)
 }
 
 /// The path of a `file:` URL or plain path.

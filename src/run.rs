@@ -13,6 +13,7 @@ use tidegauge_serve::{Health, Server};
 use crate::config::{self, Config, SourceKind};
 use crate::control::{Control, OpenWindows};
 use crate::files;
+use crate::maintenance::{self, Maintenance};
 use crate::pipeline::{Pipeline, Totals};
 use crate::signals::Signals;
 use crate::worker::Worker;
@@ -45,6 +46,7 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
         .http
         .map(|listen| Server::start(listen, pipeline.metrics.clone(), health.clone()));
     let server = server.transpose()?;
+    let maintenance = Maintenance::start(&pipeline)?;
     let result = match pipeline.config.source.kind {
         SourceKind::Kafka => run_kafka(&pipeline, until, signals, &health),
         SourceKind::Files => {
@@ -59,7 +61,11 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     if let Some(server) = server {
         server.stop();
     }
+    drop(maintenance);
     result?;
+    if matches!(until, Until::Idle(..)) || pipeline.config.source.kind == SourceKind::Files {
+        maintenance::catch_up(&pipeline);
+    }
     eprintln!("{}", summary(&pipeline));
     Ok(())
 }
@@ -153,7 +159,11 @@ impl Watch<'_> {
         let held = standings.iter().any(|s| s.lanes > 0);
         let newest = self.ends.snapshot().values().map(|end| end.fetched_at).max();
         let heard = newest.is_some_and(|at| at.elapsed() < SILENT_BROKER);
-        (held && !heard).then_some("the broker does not answer")
+        if held && !heard {
+            return Some("the broker does not answer");
+        }
+        let waiting = standings.iter().any(|s| s.waiting > 0);
+        waiting.then_some("a lane can't be read at the moment; see the log")
     }
 
     /// Idle on evidence: every worker knows its partitions and has been at their ends for so long. When

@@ -12,42 +12,83 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use tidegauge_flow::{Partition, Span, Store};
+use tidegauge_flow::{Partition, Span};
 use tidegauge_ingest::Rejects;
-use tidegauge_sink::{Generation, Kind, Lake, Reader, Record, Table};
+use tidegauge_sink::{
+    Generation, Kind, Lake, ObjectStore, Reader, Record, Storage, Table, View, is_object_url,
+};
 
 use crate::pipeline;
 
-/// A session with all tables of the lake at `url`. `models` is the registry to show.
+/// A session with those tables of the lake at `url` that a statement names. `models` is the registry to
+/// show.
 ///
 /// # Errors
 /// When there is no lake, or its ledger can't be read.
-pub async fn session(url: &str, models: &tidegauge_score::Registry) -> Result<SessionContext> {
-    let store = pipeline::existing_store(url)?;
+pub async fn session(
+    url: &str,
+    storage: &Storage,
+    models: &tidegauge_score::Registry,
+    sql: &str,
+) -> Result<SessionContext> {
+    let store = pipeline::existing_store(url, storage)?;
     let reader = Lake::read(store.clone())?;
     let mut config = SessionConfig::new();
     config.options_mut().execution.time_zone = Some("UTC".into());
     let context = SessionContext::new_with_config(config);
-    for table in Table::ALL {
-        register_files(&context, &reader, &*store, table).await?;
+    let named = named(&context, sql);
+    let root = root(&context, url, storage)?;
+    let view = reader.view()?;
+    for table in Table::ALL.into_iter().filter(|table| named(table.as_str())) {
+        register_files(&context, &reader, &view, &root, table).await?;
     }
-    context.register_batch("commits", commits(&reader)?)?;
-    context.register_batch("models", crate::commands::models::table(models)?)?;
+    if named("commits") {
+        context.register_batch("commits", commits(&reader, &view)?)?;
+    }
+    if named("models") {
+        context.register_batch("models", crate::commands::models::table(models)?)?;
+    }
     Ok(context)
+}
+
+/// What the paths of a lake follow in DataFusion's eyes; a bucket is made known to it.
+fn root(context: &SessionContext, url: &str, storage: &Storage) -> Result<String> {
+    if is_object_url(url) {
+        let access = ObjectStore::file_access(url, storage)?;
+        let bucket = ObjectStoreUrl::parse(&access.root)?;
+        context.register_object_store(bucket.as_ref(), access.client);
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    let path = std::path::absolute(pipeline::local_path(url))?;
+    Ok(path.to_string_lossy().trim_end_matches('/').to_owned())
+}
+
+/// Which tables a statement names. One that cannot be taken apart may name any: planning tells what is
+/// wrong with it.
+fn named(context: &SessionContext, sql: &str) -> impl Fn(&str) -> bool + use<> {
+    let state = context.state();
+    let statement = state.sql_to_statement(sql, &datafusion::config::Dialect::Generic);
+    let tables = statement.and_then(|statement| state.resolve_table_references(&statement)).ok();
+    move |name: &str| {
+        let is = |table: &datafusion::common::TableReference| table.table() == name;
+        tables.as_ref().is_none_or(|tables| tables.iter().any(is))
+    }
 }
 
 async fn register_files(
     context: &SessionContext,
     reader: &Reader,
-    store: &dyn Store,
+    view: &View,
+    root: &str,
     table: Table,
 ) -> Result<()> {
     let mut urls = Vec::new();
-    for file in reader.files(table)? {
-        let path = reader.place(&file)?;
-        let absolute = std::path::absolute(pipeline::local_path(&store.url()))?.join(path);
-        urls.push(ListingTableUrl::parse(absolute.to_string_lossy())?);
+    for file in view.files().filter(|file| file.table == table) {
+        let path = reader.place(file)?;
+        let absolute = format!("{root}/{path}");
+        urls.push(ListingTableUrl::parse(absolute)?);
     }
     if urls.is_empty() {
         let schema = empty_schema(reader.generation(), table);
@@ -97,11 +138,18 @@ fn data_type(kind: &str) -> DataType {
     }
 }
 
-/// One row per ledger record.
-fn commits(reader: &Reader) -> Result<RecordBatch> {
+/// One row per record that is kept, and one per lane for those that only a summary holds any more.
+fn commits(reader: &Reader, view: &View) -> Result<RecordBatch> {
     let mut rows = Vec::new();
-    for lane in reader.lanes()? {
-        rows.extend(reader.records(&lane)?);
+    for lane in view.lanes.keys() {
+        let kept = reader.records(lane)?;
+        let summary = view.summary.as_ref().and_then(|summary| summary.lanes.get(lane));
+        let gone = summary.and_then(|summary| summary.before(lane, &kept));
+        rows.extend(gone.map(|record| (record, "summary")));
+        rows.extend(kept.into_iter().map(|record| {
+            let kind = if record.kind == Kind::Open { "open" } else { "epoch" };
+            (record, kind)
+        }));
     }
     commit_batch(&rows)
 }
@@ -120,25 +168,24 @@ fn only_span(record: &Record) -> Option<Span> {
     spans.next().filter(|_| spans.next().is_none()).copied()
 }
 
-fn commit_batch(rows: &[Record]) -> Result<RecordBatch> {
+fn commit_batch(rows: &[(Record, &str)]) -> Result<RecordBatch> {
     let text = |f: &dyn Fn(&Record) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(f)))
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|(record, _)| f(record))))
     };
     let count = |f: &dyn Fn(&Record) -> u64| -> ArrayRef {
-        Arc::new(rows.iter().map(|r| Some(f(r))).collect::<UInt64Array>())
+        Arc::new(rows.iter().map(|(record, _)| Some(f(record))).collect::<UInt64Array>())
     };
     let number = |f: &dyn Fn(&Record) -> Option<i64>| -> ArrayRef {
-        Arc::new(rows.iter().map(f).collect::<Int64Array>())
+        Arc::new(rows.iter().map(|(record, _)| f(record)).collect::<Int64Array>())
     };
     let time = |f: &dyn Fn(&Record) -> Option<i64>| -> ArrayRef {
-        let times: TimestampMicrosecondArray = rows.iter().map(f).collect();
+        let times: TimestampMicrosecondArray = rows.iter().map(|(record, _)| f(record)).collect();
         Arc::new(times.with_timezone("UTC"))
     };
-    let kind = |kind| if kind == Kind::Open { "open" } else { "epoch" };
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("lane", text(&|r| r.lane.clone())),
         ("epoch", count(&|r| r.epoch)),
-        ("kind", text(&|r| kind(r.kind).to_string())),
+        ("kind", Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, kind)| *kind)))),
         ("writer", text(&|r| r.writer.to_string())),
         ("committed_at", time(&|r| Some(r.committed_at_us))),
         ("watermark", time(&|r| r.watermark_ns.map(|ns| ns.div_euclid(1000)))),

@@ -1,8 +1,10 @@
 //! The saved state of a lane's windows, keys included.
 //!
-//! Layout, version 1: `TGCP`, u32 version, u32 header length, header (JSON), then one Arrow IPC stream
+//! Layout, version 2: `TGCP`, u32 version, u32 header length, header (JSON), then one Arrow IPC stream
 //! per section, each preceded by its u64 length: first the sensors, then one per open pane, then the ids of
 //! events, for panes that have some. All integers little-endian. A pane's stream has the columns `sensor`, `readings`, then the aggregates' states.
+
+mod header;
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -11,37 +13,16 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, UInt64Arr
 use arrow::datatypes::{Field, Schema, UInt32Type, UInt64Type};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use serde::{Deserialize, Serialize};
 use tidegauge_flow::Sensors;
 
+use self::header::{Header, HeaderV1, PaneHeader, PartitionHeader};
 use crate::error::AggregateError;
 use crate::query::Query;
 use crate::watermark::Watermark;
 use crate::windows::{WindowSettings, Windows, ids::Ids, pane::Pane};
 
 const MAGIC: &[u8; 4] = b"TGCP";
-const VERSION: u32 = 1;
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    plan: String,
-    datafusion: String,
-    watermark: Watermark,
-    closed_before: Option<i64>,
-    /// Ends of the open panes and, per aggregate, how many state columns it has.
-    panes: Vec<PaneHeader>,
-    /// Ends of the open panes whose events' ids are saved too, in sections after those of the panes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    ids: Vec<i64>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PaneHeader {
-    end: i64,
-    state_columns: Vec<usize>,
-}
+const VERSION: u32 = 2;
 
 impl Windows {
     /// Saves the windows and the sensors' keys. The windows go on unchanged.
@@ -68,7 +49,8 @@ impl Windows {
         let header = Header {
             plan: self.query.hash().to_string(),
             datafusion: datafusion::DATAFUSION_VERSION.to_string(),
-            watermark: self.watermark.clone(),
+            partitions: self.watermark.partitions().iter().map(PartitionHeader::of).collect(),
+            watermark: self.watermark.get(),
             closed_before: self.closed_before_ns(),
             panes,
             ids,
@@ -81,24 +63,24 @@ impl Windows {
     ///
     /// # Errors
     /// [`AggregateError::Checkpoint`] names what does not fit: the bytes, the format's version, the
-    /// query, DataFusion's version or the number of partitions. Nothing is half-read.
+    /// query or DataFusion's version. Nothing is half-read.
     pub fn restore(
         bytes: &[u8],
         query: Arc<Query>,
         settings: WindowSettings,
-        partitions: usize,
         sensors_max: u32,
     ) -> Result<(Self, Sensors), AggregateError> {
         let (header, sections) = read(bytes)?;
-        check(&header, &query, partitions)?;
+        check(&header, &query)?;
         let mut sections = sections.into_iter();
         let key = query.readings().key.clone();
         let keys = sections.next().ok_or_else(|| refuse("it holds no sensors"))?;
         let sensors = Sensors::from_batch(key, sensors_max, &keys)
             .map_err(|error| refuse(&error.to_string()))?;
-        let mut windows = Self::new(query, settings, partitions);
-        windows.watermark = header.watermark;
-        windows.watermark.set_out_of_order(settings.out_of_order_ns);
+        let mut windows = Self::new(query, settings, 0);
+        let partitions = header.partitions.iter().map(|p| (p.number, p.newest));
+        windows.watermark =
+            Watermark::restore(partitions, header.watermark, settings.out_of_order_ns);
         windows.set_closed_before(header.closed_before);
         for (pane, batch) in header.panes.iter().zip(sections.by_ref()) {
             let restored = pane_from(&batch, &pane.state_columns, sensors.len())?;
@@ -113,17 +95,13 @@ impl Windows {
     }
 }
 
-fn check(header: &Header, query: &Query, partitions: usize) -> Result<(), AggregateError> {
+fn check(header: &Header, query: &Query) -> Result<(), AggregateError> {
     if header.plan != query.hash() {
         return Err(refuse("it was taken under another query or key"));
     }
     if header.datafusion != datafusion::DATAFUSION_VERSION {
         let (then, now) = (&header.datafusion, datafusion::DATAFUSION_VERSION);
         return Err(refuse(&format!("it was taken by DataFusion {then}, this is {now}")));
-    }
-    if header.watermark.partitions() != partitions {
-        let then = header.watermark.partitions();
-        return Err(refuse(&format!("it has {then} partitions, the lane has {partitions}")));
     }
     Ok(())
 }
@@ -186,12 +164,16 @@ fn read(bytes: &[u8]) -> Result<(Header, Vec<RecordBatch>), AggregateError> {
         return Err(refuse("it does not begin as a checkpoint does"));
     }
     let version = u32_of(take(&mut rest, 4)?);
-    if version != VERSION {
-        return Err(refuse(&format!("its format is version {version}, this reads {VERSION}")));
+    if !(1..=VERSION).contains(&version) {
+        return Err(refuse(&format!("its format is version {version}, this reads 1 to {VERSION}")));
     }
     let length = u32_of(take(&mut rest, 4)?) as usize;
-    let header: Header = serde_json::from_slice(take(&mut rest, length)?)
-        .map_err(|error| refuse(&format!("its header: {error}")))?;
+    let json = take(&mut rest, length)?;
+    let header = match version {
+        1 => serde_json::from_slice::<HeaderV1>(json).map(Header::from),
+        _ => serde_json::from_slice(json),
+    };
+    let header: Header = header.map_err(|error| refuse(&format!("its header: {error}")))?;
     let mut sections = Vec::new();
     while !rest.is_empty() {
         let mut length = [0; 8];

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// A step of taking a lane or of committing an epoch, named by what is about to happen or has just
+/// A step of taking a lane, of committing an epoch or of maintaining a lake, named by what is about to happen or has just
 /// happened. The order is the order of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
@@ -22,9 +22,20 @@ pub enum Place {
     MidPublish,
     AfterPublish,
     BeforeOffsets,
+    BeforeCompaction,
+    /// One file of several is written.
+    MidCompaction,
+    BeforeSummary,
+    /// The summary is written and the answer is lost.
+    SummaryAmbiguous,
+    AfterSummary,
+    MidCompactPublish,
+    BeforeDelete,
+    MidDelete,
 }
 
 impl Place {
+    /// The steps of a lane.
     pub const ALL: [Self; 15] = [
         Self::BeforeOpening,
         Self::AfterOpening,
@@ -41,6 +52,18 @@ impl Place {
         Self::MidPublish,
         Self::AfterPublish,
         Self::BeforeOffsets,
+    ];
+
+    /// The steps of maintenance.
+    pub const UPKEEP: [Self; 8] = [
+        Self::BeforeCompaction,
+        Self::MidCompaction,
+        Self::BeforeSummary,
+        Self::SummaryAmbiguous,
+        Self::AfterSummary,
+        Self::MidCompactPublish,
+        Self::BeforeDelete,
+        Self::MidDelete,
     ];
 }
 

@@ -4,7 +4,7 @@
 //! vectors by the number. Numbers are given in order of first sight and never reused, so a checkpoint
 //! is the keys in that order.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
@@ -100,6 +100,17 @@ impl Sensors {
             KeyPart::Str(v) => KeyValue::Str(v.into()),
         };
         SensorKey(self.columns.iter().map(value).collect())
+    }
+
+    /// A number that other directories give to the same key as well, and hardly ever to another.
+    ///
+    /// # Panics
+    /// When `id` was not given by this directory.
+    pub fn fingerprint(&self, id: SensorId) -> u64 {
+        // Not the index's own hasher: that one has a seed of its own.
+        let mut state = std::hash::DefaultHasher::new();
+        self.columns.iter().for_each(|column| column.get(id).hash(&mut state));
+        state.finish()
     }
 
     /// The key columns of the given sensors, one Arrow array per key column, `ids.len()` rows each.

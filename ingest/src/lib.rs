@@ -20,4 +20,4 @@ pub use files::Files;
 pub use mapping::{EventMapping, Limits, TimeFormat};
 pub use message::Message;
 pub use reject::{Reason, Reject, Rejects};
-pub use source::{Batch, End, Ends, LaneOwner, Leave, Origins, OwnerError, Revoked, Source};
+pub use source::{Batch, Begin, End, Ends, LaneOwner, Leave, Origins, OwnerError, Revoked, Source};

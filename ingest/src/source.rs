@@ -4,6 +4,7 @@
 //! only so does the simulation test the loop that runs in production.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::kafka::KafkaError;
@@ -43,6 +44,16 @@ pub trait Source {
 
     /// Tells the broker the next offsets, for lag tools. Nobody waits for the answer.
     fn commit_offsets(&self, next: &[(i32, i64)]);
+
+    /// Where partitions begin, for lanes that are opened between two rebalances.
+    fn origins(&self) -> &dyn Origins;
+
+    /// Reads held partitions from these offsets on, forwards or backwards: what is queued of them is
+    /// thrown away, and a pause or a [`Begin::Later`] is over. Of one that is not held, nothing happens.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`]: nothing of these partitions is delivered until it is repeated with success.
+    fn seek(&mut self, next: &[(i32, i64)]) -> Result<(), KafkaError>;
 
     /// Stops reading these partitions without giving them up.
     ///
@@ -88,7 +99,7 @@ pub trait LaneOwner {
         &mut self,
         partitions: &[i32],
         origins: &dyn Origins,
-    ) -> Result<Vec<i64>, OwnerError>;
+    ) -> Result<Vec<Begin>, OwnerError>;
 
     /// These partitions go: commit what is in hand unless they are lost, and let go of them. Returns the
     /// next offsets to tell the broker, for lag tools.
@@ -98,13 +109,36 @@ pub trait LaneOwner {
     fn revoked(&mut self, partitions: &[i32], how: Revoked) -> Result<Vec<(i32, i64)>, OwnerError>;
 }
 
-/// Where a partition without a ledger begins.
+/// Where to read a partition that is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// From this offset on.
+    At(i64),
+    /// Not yet: its lane is not open. Nothing of it is delivered until [`Source::seek`].
+    Later,
+}
+
+/// Where partitions begin and end, as the brokers say now.
 pub trait Origins {
     /// The offset that `[source] start` means for a partition now.
     ///
     /// # Errors
     /// When no broker says it.
     fn offset(&self, partition: i32) -> Result<i64, KafkaError>;
+
+    /// What the brokers keep of a partition: the lowest offset, and the one after the last readable
+    /// message.
+    ///
+    /// # Errors
+    /// When no broker says it.
+    fn bounds(&self, partition: i32) -> Result<(i64, i64), KafkaError>;
+
+    /// What the topic is: its id, which another topic of the same name does not have. `None` when the
+    /// brokers know no ids; then only positions tell.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    fn identity(&self) -> Result<Option<Arc<str>>, KafkaError>;
 }
 
 /// How partitions go.
@@ -152,4 +186,12 @@ pub trait Ends: Send + Sync {
 
     /// How many partitions the topic has.
     fn partitions(&self) -> usize;
+
+    /// What the topic was when it was last looked at, as [`Origins::identity`]; `None` before the first
+    /// look, or when the brokers know no ids.
+    fn identity(&self) -> Option<Arc<str>>;
+
+    /// The same, but not from before `since`: looks again if need be, for a bounded time. `None` also when
+    /// no broker answers. May be called from any thread.
+    fn identity_since(&self, since: Instant) -> Option<Arc<str>>;
 }

@@ -7,19 +7,21 @@
 
 mod lane;
 mod process;
+mod upkeep;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    exponential_buckets,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, exponential_buckets,
 };
 
 use crate::ServeError;
 use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
 use process::Process;
+pub use upkeep::UpkeepMetrics;
 
 /// Distinct Kafka error codes that are counted by name; further ones are counted as `other`.
 const KAFKA_CODES_MAX: usize = 64;
@@ -35,12 +37,60 @@ pub struct Metrics {
     pub batch_messages: Histogram,
     /// Time from the cut of an epoch to its published files, seconds.
     pub commit_seconds: Histogram,
+    /// Time that a lane's loop stood still for a commit, seconds.
+    pub commit_stall_seconds: Histogram,
+    /// Models that an alias means and that could not be put in force.
+    pub model_reload_failures: IntCounter,
+    /// Offsets that lanes went past without reading, because the broker has not got them.
+    pub skipped_offsets: IntCounter,
+    /// Lanes that are ours and can't be read at the moment.
+    pub lanes_waiting: IntGauge,
+    /// Lanes that are not read for a while, so that memory stays within its budget.
+    pub lanes_paused: IntGauge,
+    /// What lanes may hold in memory, bytes.
+    pub memory_budget: IntGauge,
+    /// What they hold, bytes.
+    pub memory_used: IntGauge,
+    /// Sensors whose events came in two lanes of this process.
+    pub sensors_in_two_lanes: IntCounter,
+    /// What was not committed when a lane went, by the reason.
+    lanes_dropped: IntCounterVec,
+    /// What maintenance of the lake does.
+    pub upkeep: UpkeepMetrics,
     registry: Registry,
     lanes: Arc<LaneFamilies>,
     kafka_errors: IntCounterVec,
     kafka_codes: Mutex<BTreeSet<String>>,
     /// Absent where the system has no `/proc`: no number is better than a wrong one.
     process: Option<Process>,
+}
+
+/// Why a lane was given up without a commit; what was in hand is read again by whoever has it next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dropped {
+    /// The group had given us up: someone else may have it already.
+    Lost,
+    /// The last commit was not done in time.
+    Deadline,
+    /// Another writer had taken it.
+    Fenced,
+    /// Something failed that may work again.
+    Failed,
+}
+
+impl Dropped {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Lost, Self::Deadline, Self::Fenced, Self::Failed];
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Deadline => "deadline",
+            Self::Fenced => "fenced",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// The label of codes beyond the limit.
@@ -65,6 +115,31 @@ impl Metrics {
             "Time from the cut of an epoch to its published files, seconds.",
             COMMIT_SECONDS.to_vec(),
         )?;
+        let commit_stall_seconds = histogram(
+            &registry,
+            "tidegauge_sink_commit_stall_seconds",
+            "Time that a lane's loop stood still for a commit, seconds.",
+            COMMIT_SECONDS.to_vec(),
+        )?;
+        let model_reload_failures = counter(
+            &registry,
+            "tidegauge_score_reload_failures_total",
+            "Models that an alias means and that could not be put in force.",
+        )?;
+        let skipped_offsets = counter(
+            &registry,
+            "tidegauge_ingest_skipped_offsets_total",
+            "Offsets that lanes went past without reading, because the broker has not got them.",
+        )?;
+        let lanes_dropped = counters(
+            &registry,
+            "tidegauge_lanes_dropped_total",
+            "Lanes that were given up without a commit, by reason.",
+            &["reason"],
+        )?;
+        for drop in Dropped::ALL {
+            lanes_dropped.with_label_values(&[drop.as_str()]);
+        }
         let kafka_errors = counters(
             &registry,
             "tidegauge_ingest_kafka_errors_total",
@@ -78,6 +153,36 @@ impl Metrics {
         Ok(Self {
             batch_messages,
             commit_seconds,
+            commit_stall_seconds,
+            model_reload_failures,
+            skipped_offsets,
+            lanes_waiting: gauge(
+                &registry,
+                "tidegauge_lanes_waiting",
+                "Lanes that are ours and can't be read at the moment.",
+            )?,
+            lanes_paused: gauge(
+                &registry,
+                "tidegauge_lanes_paused",
+                "Lanes that are not read for a while, to bound memory.",
+            )?,
+            memory_budget: gauge(
+                &registry,
+                "tidegauge_memory_budget_bytes",
+                "What lanes may hold in memory.",
+            )?,
+            memory_used: gauge(
+                &registry,
+                "tidegauge_memory_used_bytes",
+                "What lanes hold in memory: windows, sensors, rows not committed yet.",
+            )?,
+            sensors_in_two_lanes: counter(
+                &registry,
+                "tidegauge_ingest_sensors_in_two_lanes_total",
+                "Sensors whose events came in two lanes of this process.",
+            )?,
+            lanes_dropped,
+            upkeep: UpkeepMetrics::register(&registry)?,
             lanes: Arc::new(LaneFamilies::register(&registry)?),
             kafka_errors,
             kafka_codes: Mutex::default(),
@@ -89,6 +194,11 @@ impl Metrics {
     /// The handles of one lane. Asked again for a lane that is there, it gives the same series.
     pub fn lane(&self, name: &str, labels: &LaneLabels) -> LaneMetrics {
         self.lanes.open(name, labels)
+    }
+
+    /// Counts a lane that was given up without a commit.
+    pub fn lane_dropped(&self, why: Dropped) {
+        self.lanes_dropped.with_label_values(&[why.as_str()]).inc();
     }
 
     /// Counts errors of the Kafka client. For errors, not for events: it looks the code up.
@@ -133,6 +243,12 @@ fn counters(
     let family = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(family.clone()))?;
     Ok(family)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    let counter = IntCounter::new(name, help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
 }
 
 fn gauges(

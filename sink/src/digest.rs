@@ -26,11 +26,6 @@ impl Digest {
         }
         Some(Self(bytes))
     }
-
-    /// The first half, enough to tell rows apart.
-    pub(crate) fn short(&self) -> u128 {
-        self.0[..16].iter().fold(0, |sum, byte| sum << 8 | u128::from(*byte))
-    }
 }
 
 impl fmt::Display for Digest {

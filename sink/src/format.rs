@@ -6,8 +6,10 @@
 
 pub(crate) mod generation;
 pub(crate) mod intent;
+pub(crate) mod mark;
 mod parts;
 pub(crate) mod record;
+pub(crate) mod summary;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -12,6 +12,7 @@ use crate::generation::{Generation, Identity};
 use crate::paths::{self, GENERATIONS, LEDGER};
 use crate::probe::probe;
 use crate::record::{FileRef, Record, Table};
+use crate::view::{self, View};
 
 /// A lake that a pipeline may write to.
 #[derive(Clone)]
@@ -71,6 +72,14 @@ impl Lake {
         }
     }
 
+    /// A lake that is there, for maintenance: whatever pipeline it belongs to.
+    ///
+    /// # Errors
+    /// As [`Lake::read`].
+    pub fn attach(store: Arc<dyn Store>, failpoint: Arc<dyn Failpoint>) -> Result<Self, LakeError> {
+        Ok(Self { reader: Self::read(store)?, failpoint })
+    }
+
     /// The same lake for reading.
     pub fn reader(&self) -> &Reader {
         &self.reader
@@ -88,35 +97,35 @@ impl Reader {
     /// # Errors
     /// When the store fails.
     pub fn lanes(&self) -> Result<Vec<String>, LakeError> {
-        let entries = self.store.list(LEDGER)?;
-        let lane = |path: &str| Some(path.strip_prefix(LEDGER)?.split_once('/')?.0.to_owned());
-        let mut lanes: Vec<_> = entries.iter().filter_map(|entry| lane(&entry.path)).collect();
-        lanes.dedup();
-        Ok(lanes)
+        Ok(view::ledger(self.store.as_ref())?.into_keys().collect())
     }
 
-    /// All records of a lane, oldest first; empty for a lane that nobody has taken.
+    /// The records of a lane that are still kept, oldest first; empty for a lane that nobody has
+    /// taken. [`Reader::view`] has the sums of those that are not.
     ///
     /// # Errors
     /// [`LakeError::Damaged`] when a record is not as it was written, or one is missing.
     pub fn records(&self, lane: &str) -> Result<Vec<Record>, LakeError> {
         paths::check_lane(lane)?;
-        let last = newest_epoch(self.store.as_ref(), lane)?;
+        let kept = view::kept(self.store.as_ref(), lane)?;
         let read = |epoch| read_record(self.store.as_ref(), lane, epoch).map(|(record, _)| record);
-        (1..=last).map(read).collect()
+        kept.map(read).collect()
     }
 
-    /// The files of a table that the ledger names, over all lanes.
+    /// The lake as the newest summary and the records after it tell it.
     ///
     /// # Errors
-    /// As [`Reader::records`].
+    /// As [`Reader::records`], for records after the summary.
+    pub fn view(&self) -> Result<View, LakeError> {
+        view::read(self.store.as_ref())
+    }
+
+    /// The files of a table that count, over all lanes.
+    ///
+    /// # Errors
+    /// As [`Reader::view`].
     pub fn files(&self, table: Table) -> Result<Vec<FileRef>, LakeError> {
-        let mut files = Vec::new();
-        for lane in self.lanes()? {
-            let records = self.records(&lane)?;
-            files.extend(records.into_iter().flat_map(|r| r.files).filter(|f| f.table == table));
-        }
-        Ok(files)
+        Ok(self.view()?.files().filter(|file| file.table == table).cloned().collect())
     }
 
     /// The bytes of a file that a record names, also when its writer died before publishing it.
@@ -150,8 +159,11 @@ impl Reader {
     /// # Errors
     /// [`LakeError::Store`] when it is in neither place.
     pub fn place(&self, file: &FileRef) -> Result<String, LakeError> {
-        let lane = paths::DataFile::parse(&file.path).map(|data| data.lane).unwrap_or_default();
-        let staged = paths::staging_path(&lane, &file.path);
+        if !self.store.renames() {
+            // It never had another name, and asking for each file would take a query's time.
+            return Ok(file.path.clone());
+        }
+        let staged = paths::staged(&file.path).unwrap_or_else(|| file.path.clone());
         // Published last, so that a move between the looks does not hide it.
         for path in [&file.path, &staged, &file.path] {
             if self.store.size(path)?.is_some() {
@@ -171,12 +183,13 @@ pub(crate) enum Found {
 
 /// A committed file's bytes, from its final place or, before it is published, from staging.
 pub(crate) fn locate(store: &dyn Store, path: &str) -> Result<(Vec<u8>, Found), StoreError> {
-    let lane = paths::DataFile::parse(path).map(|file| file.lane).unwrap_or_default();
-    let staged = paths::staging_path(&lane, path);
-    match store.get(path) {
-        Err(StoreError::NotFound { .. }) if !lane.is_empty() => {}
+    let missing = match store.get(path) {
+        Err(StoreError::NotFound { path }) => StoreError::NotFound { path },
         published => return published.map(|bytes| (bytes, Found::Published)),
-    }
+    };
+    let Some(staged) = paths::staged(path) else {
+        return Err(missing);
+    };
     match store.get(&staged) {
         // It may have been published between the two looks.
         Err(StoreError::NotFound { .. }) => store.get(path).map(|bytes| (bytes, Found::Published)),

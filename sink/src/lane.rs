@@ -23,7 +23,8 @@ pub use cut::{Committed, Cut};
 use crate::digest::Digest;
 use crate::error::LakeError;
 use crate::generation::Generation;
-use crate::lake::content_problem;
+use crate::lake::{content_problem, read_record};
+use crate::paths;
 use crate::record::Record;
 use crate::writer::Writer;
 
@@ -38,6 +39,7 @@ pub struct Lane {
     positions: BTreeMap<Partition, i64>,
     /// The epoch of our opening record.
     opened: u64,
+    seen: ledger::Seen,
     /// The checkpoint before the newest one, kept as a spare.
     spare: Option<String>,
     state: State,
@@ -91,7 +93,8 @@ impl Lane {
     ///
     /// # Errors [`LakeError::Damaged`] when the ledger names a checkpoint and it is gone, cut
     /// short, changed, or stands at other positions than the ledger: starting empty instead would
-    /// lose readings silently.
+    /// lose readings silently. [`LakeError::Fenced`] when it is gone because another writer has the
+    /// lane.
     pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, LakeError> {
         let Some(checkpoint) = &self.newest.checkpoint else {
             return Ok(None);
@@ -103,6 +106,7 @@ impl Lane {
         }
         let bytes = match self.store.get(path) {
             Err(StoreError::NotFound { .. }) => {
+                self.still_ours()?;
                 return Err(LakeError::damaged(path, "it is gone and the ledger names it"));
             }
             bytes => bytes?,
@@ -111,6 +115,18 @@ impl Lane {
             None => Ok(Some(bytes)),
             Some(what) => Err(LakeError::damaged(path, what)),
         }
+    }
+
+    /// Whoever took the lane after us may have gone on so far that our checkpoint is out of use: then
+    /// nothing is damaged.
+    fn still_ours(&self) -> Result<(), LakeError> {
+        let next = self.next_epoch();
+        if self.store.size(&paths::record_path(self.name(), next))?.is_none() {
+            return Ok(());
+        }
+        let (record, _) = read_record(self.store.as_ref(), self.name(), next)?;
+        let (lane, by) = (record.lane, record.writer.to_string());
+        Err(LakeError::Fenced { lane, epoch: next, by })
     }
 }
 

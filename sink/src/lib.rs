@@ -29,7 +29,10 @@ pub mod parquet;
 mod paths;
 mod probe;
 mod record;
+mod summary;
+mod upkeep;
 mod verify;
+mod view;
 mod writer;
 
 pub use digest::Digest;
@@ -45,7 +48,10 @@ pub use probe::probe;
 pub use record::{
     CheckpointRef, ClosedBy, Counters, FileRef, IdleMove, Jump, JumpReason, Kind, Record, Table,
 };
-pub use verify::{Problem, Report, verify};
+pub use summary::{Expired, LaneSummary, Level, LiveFile, Replaced, Summary};
+pub use upkeep::{Mode, Outcome, Upkeep};
+pub use verify::{Options, Problem, Repair, Report, Scope, verify, verify_with};
+pub use view::View;
 pub use writer::Writer;
 
 #[cfg(test)]

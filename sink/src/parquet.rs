@@ -16,6 +16,18 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 /// Rows in one row group at most: what a reader must hold to read one column of it.
 const ROW_GROUP_MAX: usize = 1_000_000;
 
+/// Rows in one row group of a sorted file: fewer, so that a reader who looks for one sensor skips more.
+const SORTED_GROUP_MAX: usize = 128 * 1024;
+
+/// How a file is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// As the rows come.
+    Commit,
+    /// The rows are sorted: statistics of each page let readers skip most of it.
+    Sorted,
+}
+
 /// One Parquet file of `batches`, zstd-compressed, with `metadata` as its key-value metadata. The
 /// same rows give the same bytes.
 ///
@@ -26,26 +38,66 @@ pub fn encode(
     batches: &[RecordBatch],
     metadata: &[(&str, String)],
 ) -> Result<Vec<u8>> {
-    let pairs = metadata.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
-    let properties = WriterProperties::builder()
-        .set_created_by(concat!("tidegauge ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        .set_max_row_group_row_count(Some(ROW_GROUP_MAX))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_key_value_metadata(Some(pairs.collect()))
-        .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties))?;
+    let mut encoder = Encoder::new(schema, Layout::Commit, metadata)?;
     for batch in batches {
-        if batch.schema() != schema {
+        encoder.write(batch)?;
+    }
+    encoder.finish()
+}
+
+/// A Parquet file under way, in memory.
+pub struct Encoder {
+    writer: ArrowWriter<Vec<u8>>,
+    schema: SchemaRef,
+    rows: u64,
+}
+
+impl Encoder {
+    /// # Errors
+    /// When a type has no Parquet form.
+    pub fn new(schema: SchemaRef, layout: Layout, metadata: &[(&str, String)]) -> Result<Self> {
+        let pair = |(key, value): &(&str, String)| KeyValue::new((*key).to_owned(), value.clone());
+        let (group, statistics) = match layout {
+            Layout::Commit => (ROW_GROUP_MAX, EnabledStatistics::Chunk),
+            Layout::Sorted => (SORTED_GROUP_MAX, EnabledStatistics::Page),
+        };
+        let properties = WriterProperties::builder()
+            .set_created_by(concat!("tidegauge ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .set_max_row_group_row_count(Some(group))
+            .set_statistics_enabled(statistics)
+            .set_key_value_metadata(Some(metadata.iter().map(pair).collect()))
+            .build();
+        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties))?;
+        Ok(Self { writer, schema, rows: 0 })
+    }
+
+    /// # Errors
+    /// When the batch does not have the schema.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.schema() != self.schema {
             return Err(ParquetError::General(format!(
                 "a batch has the columns {:?} and the file {:?}",
                 batch.schema().fields(),
-                schema.fields()
+                self.schema.fields()
             )));
         }
-        writer.write(batch)?;
+        self.rows += batch.num_rows() as u64;
+        self.writer.write(batch)
     }
-    writer.into_inner()
+
+    /// Rows so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// When the footer cannot be written.
+    pub fn finish(self) -> Result<Vec<u8>> {
+        self.writer.into_inner()
+    }
 }
 
 /// All rows of a Parquet file.

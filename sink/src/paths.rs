@@ -14,6 +14,11 @@ use crate::writer::Writer;
 pub(crate) const GENERATIONS: &str = "_tidegauge/generations/";
 pub(crate) const LEDGER: &str = "_tidegauge/ledger/";
 pub(crate) const STAGING: &str = "_tidegauge/staging/";
+pub(crate) const STATE: &str = "_tidegauge/state/";
+pub(crate) const SUMMARIES: &str = "_tidegauge/summaries/";
+/// Where compacted files lie until they are published. No lane has a name that begins with a dot.
+pub(crate) const COMPACTED: &str = "_tidegauge/staging/.compacted/";
+pub(crate) const MARK: &str = "_tidegauge/verified/mark.json";
 
 /// Longer lane names would not leave room for the rest of a file name (255 bytes on most systems).
 const LANE_MAX: usize = 150;
@@ -56,6 +61,49 @@ impl fmt::Display for DataFile {
     }
 }
 
+/// The name of a compacted file: which summary was to name it, and who made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CompactFile {
+    pub generation: u64,
+    /// The number of the summary.
+    pub summary: u64,
+    pub writer: Writer,
+    /// Counts the files of one run.
+    pub k: u32,
+}
+
+impl CompactFile {
+    /// Reads the last part of `path`; `None` when it is not such a name.
+    pub fn parse(path: &str) -> Option<Self> {
+        let mut parts = base_name(path).strip_suffix(".parquet")?.split('-');
+        let generation = number(parts.next()?.strip_prefix('c')?, 1)?;
+        let summary = number(parts.next()?, 20)?;
+        let writer = Writer::parse(parts.next()?)?;
+        let k = number(parts.next()?, 1)?.try_into().ok()?;
+        let file = Self { generation, summary, writer, k };
+        (file.to_string() == base_name(path)).then_some(file)
+    }
+
+    pub fn published(&self, table: Table, date: &str) -> String {
+        format!("{}date={date}/{self}", table.folder())
+    }
+}
+
+impl fmt::Display for CompactFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, summary, writer, k } = self;
+        write!(f, "c{generation}-{summary:020}-{writer}-{k}.parquet")
+    }
+}
+
+/// Where a data file lies until it is published; `None` for a name that is not ours.
+pub(crate) fn staged(path: &str) -> Option<String> {
+    match DataFile::parse(path) {
+        Some(file) => Some(staging_path(&file.lane, path)),
+        None => CompactFile::parse(path).map(|file| format!("{COMPACTED}{file}")),
+    }
+}
+
 /// Refuses a lane name that cannot be part of a path or of a file name.
 pub(crate) fn check_lane(lane: &str) -> Result<(), LakeError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -86,8 +134,12 @@ pub(crate) fn number_of(path: &str) -> Option<u64> {
     number(base_name(path).strip_suffix(".json")?, 20)
 }
 
+pub(crate) fn summary_path(number: u64) -> String {
+    format!("{SUMMARIES}{number:020}.json")
+}
+
 pub(crate) fn state_folder(lane: &str) -> String {
-    format!("_tidegauge/state/{lane}/")
+    format!("{STATE}{lane}/")
 }
 
 pub(crate) fn checkpoint_path(lane: &str, epoch: u64, writer: Writer) -> String {

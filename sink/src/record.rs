@@ -260,6 +260,46 @@ impl Counters {
         found
     }
 
+    /// The sums of both; `open`, which is a level, is that of `later`. `None` when one does not fit.
+    pub(crate) fn plus(&self, later: &Self) -> Option<Self> {
+        Some(Self {
+            messages: self.messages.checked_add(later.messages)?,
+            readable: self.readable.checked_add(later.readable)?,
+            rejected: self.rejected.checked_add(later.rejected)?,
+            aggregated: self.aggregated.checked_add(later.aggregated)?,
+            late: self.late.checked_add(later.late)?,
+            late_closed: self.late_closed.checked_add(later.late_closed)?,
+            late_arrival: self.late_arrival.checked_add(later.late_arrival)?,
+            late_out_of_order: self.late_out_of_order.checked_add(later.late_out_of_order)?,
+            filtered: self.filtered.checked_add(later.filtered)?,
+            duplicate: self.duplicate.checked_add(later.duplicate)?,
+            rows: self.rows.checked_add(later.rows)?,
+            n_readings: self.n_readings.checked_add(later.n_readings)?,
+            superseded: self.superseded.checked_add(later.superseded)?,
+            open: later.open,
+        })
+    }
+
+    /// What of these counts is not in `part`.
+    pub(crate) fn minus(&self, part: &Self) -> Self {
+        Self {
+            messages: self.messages.saturating_sub(part.messages),
+            readable: self.readable.saturating_sub(part.readable),
+            rejected: self.rejected.saturating_sub(part.rejected),
+            aggregated: self.aggregated.saturating_sub(part.aggregated),
+            late: self.late.saturating_sub(part.late),
+            late_closed: self.late_closed.saturating_sub(part.late_closed),
+            late_arrival: self.late_arrival.saturating_sub(part.late_arrival),
+            late_out_of_order: self.late_out_of_order.saturating_sub(part.late_out_of_order),
+            filtered: self.filtered.saturating_sub(part.filtered),
+            duplicate: self.duplicate.saturating_sub(part.duplicate),
+            rows: self.rows.saturating_sub(part.rows),
+            n_readings: self.n_readings.saturating_sub(part.n_readings),
+            superseded: self.superseded.saturating_sub(part.superseded),
+            open: self.open,
+        }
+    }
+
     /// Counter of the rows that a table's files must hold; `None` when it is not told.
     pub(crate) fn rows_of(&self, table: Table) -> Option<u64> {
         match table {

@@ -1,5 +1,6 @@
 //! For tests: a store that fails on demand, failpoints, and a small pipeline over both.
 
+pub(crate) mod plant;
 pub(crate) mod proxy;
 pub(crate) mod servers;
 

@@ -1,101 +1,103 @@
 //! The proof: re-reads a lake and says whether each reading counts once in it.
 //!
 //! *What it proves*: the ledger is whole and unedited; positions join without gap or overlap; the
-//! files are exactly those that records name, byte for byte; no sensor has a window twice; the
+//! files are exactly those that the ledger names, byte for byte; no sensor has a window twice; the
 //! counts add up.
-//! *How it stays right beside a running pipeline*: data files are listed before the ledger is read,
-//! so that whatever was published then has its record now; a file not published yet is a note. A
-//! thing that cannot be read is a problem in the report, and the rest is still looked at.
+//! *How it stays right beside a running pipeline*: data files, checkpoints and staged files are listed
+//! before the ledger is read, so that whatever was there then has its record now; a file not published
+//! yet is a note. A thing that cannot be read is a problem in the report, and the rest is still looked
+//! at.
+//! *Memory*: the records since the newest summary, a file for each thread, and 8 bytes for each of
+//! [`Options::rows_max`] rows.
 
 mod chain;
 mod counts;
+mod evidence;
 mod files;
-mod rows;
+mod link;
+mod mark;
+mod repair;
+mod report;
+mod scan;
+mod split;
+mod twice;
 
-use std::fmt;
+use tidegauge_flow::Store;
 
-use tidegauge_flow::{Store, StoreError};
-
+pub(crate) use self::mark::{Mark, Marked};
+pub use self::repair::Repair;
+pub use self::report::{Problem, Report};
 use crate::error::LakeError;
 use crate::lake::newest_generation;
 use crate::paths::{GENERATIONS, LEDGER};
+use crate::view;
 
-/// Problems told in full; a lake with more is lost anyway, and a report has to end.
-const PROBLEMS_MAX: usize = 1000;
+/// How often a proof begins anew because maintenance has overtaken it.
+const TRIES: u32 = 4;
 
-/// What [`verify`] found.
-#[derive(Debug, Clone, Default)]
-pub struct Report {
-    /// Lanes with a ledger.
-    pub lanes: u64,
-    /// Records read.
-    pub records: u64,
-    /// Files that records name.
-    pub files: u64,
-    /// Rows of predictions.
-    pub rows: u64,
-    /// Readings that were read: aggregated, late or filtered.
-    pub readings: u64,
-    /// Offsets that the broker had deleted before they were read, as the ledger's jumps say.
-    pub skipped: u64,
-    /// What is wrong; empty for a lake that is proven.
-    pub problems: Vec<Problem>,
-    /// Problems beyond those told.
-    pub more_problems: u64,
-    /// What is not wrong but worth knowing, such as a file that is not published yet.
-    pub notes: Vec<Problem>,
+/// What is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All of the lake. Nothing is written.
+    Full,
+    /// What is new since the last proof of this kind, which a mark in the lake remembers.
+    New {
+        /// Microseconds since 1970, for the mark.
+        now_us: i64,
+    },
 }
 
-/// One finding: which object, and what about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The record, file or checkpoint, as a path in the lake.
-    pub path: String,
-    /// What is wrong with it.
-    pub what: String,
+/// How a lake is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// What is read again.
+    pub scope: Scope,
+    /// Files that are read at once, at least 1.
+    pub threads: usize,
+    /// Rows that are compared at once, at least 1; a date with more is read several times.
+    pub rows_max: usize,
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.what)
+impl Default for Options {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { scope: Scope::Full, threads, rows_max: 32 << 20 }
     }
 }
 
-impl Report {
-    /// Whether the lake is proven.
-    pub fn is_clean(&self) -> bool {
-        self.problems.is_empty() && self.more_problems == 0
-    }
-
-    fn problem(&mut self, path: impl Into<String>, what: impl Into<String>) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(Problem { path: path.into(), what: what.into() });
-        } else {
-            self.more_problems += 1;
-        }
-    }
-
-    fn note(&mut self, path: impl Into<String>, what: impl Into<String>) {
-        if self.notes.len() < PROBLEMS_MAX {
-            self.notes.push(Problem { path: path.into(), what: what.into() });
-        }
-    }
-
-    /// Puts what is wrong with an object itself into the report.
-    fn failure(&mut self, path: &str, error: LakeError) {
-        match error {
-            LakeError::Damaged { path, what } => self.problem(path, what),
-            LakeError::Store(StoreError::NotFound { path }) => self.problem(path, "it is missing"),
-            other => self.problem(path, other.to_string()),
-        }
-    }
-}
-
-/// Re-reads the lake. `progress` is told how many of how many files are done.
+/// Re-reads the whole lake. `progress` is told how many of how many files are done.
 ///
 /// # Errors
 /// When there is no lake, or it cannot even be listed. Everything else is in the report.
 pub fn verify(store: &dyn Store, progress: &dyn Fn(u64, u64)) -> Result<Report, LakeError> {
+    verify_with(store, Options::default(), progress)
+}
+
+/// Re-reads as much of the lake as `options` say.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(
+    store: &dyn Store,
+    options: Options,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Report, LakeError> {
+    for _ in 1..TRIES {
+        let newest = view::newest_number(store)?;
+        let report = look(store, options, progress)?;
+        // What maintenance deletes while we read looks like damage.
+        if report.is_clean() || view::newest_number(store)? == newest {
+            return Ok(report);
+        }
+    }
+    look(store, options, progress)
+}
+
+fn look(
+    store: &dyn Store,
+    options: Options,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Report, LakeError> {
     let mut report = Report::default();
     let generation = match newest_generation(store) {
         Ok(Some(generation)) => Some(generation),
@@ -103,20 +105,40 @@ pub fn verify(store: &dyn Store, progress: &dyn Fn(u64, u64)) -> Result<Report, 
             return Err(LakeError::NotALake { url: store.url() });
         }
         Ok(None) => {
-            report.problem(GENERATIONS, "there is no generation, but there is a ledger");
+            let what = "there is no generation, but there is a ledger";
+            report.problem(GENERATIONS, what, Repair::RestoreLedger);
             None
         }
         Err(error) => {
-            report.failure(GENERATIONS, error);
+            report.failure(GENERATIONS, error, Repair::RestoreLedger);
             None
         }
     };
+    let since = match options.scope {
+        Scope::Full => None,
+        Scope::New { .. } => mark::read(store, &mut report)?,
+    };
     let listed = files::list(store)?;
-    let lanes = chain::read(store, generation.as_ref(), &mut report)?;
-    let tallies = files::check(store, generation.as_ref(), &lanes, progress, &mut report);
-    files::unnamed(&listed, &lanes, &mut report);
+    let left = evidence::list(store)?;
+    let ledger = chain::read(store, generation.as_ref(), since.as_ref(), &mut report)?;
+    evidence::check(&left, &ledger, &mut report);
+    let tallies = files::check(
+        store,
+        generation.as_ref(),
+        &ledger,
+        since.as_ref(),
+        options,
+        progress,
+        &mut report,
+    );
+    files::unnamed(store, &listed, &ledger, &mut report);
     let counted_once = generation.is_some_and(|generation| generation.counted_once);
-    counts::check(counted_once, &lanes, &tallies, &mut report);
+    counts::check(counted_once, &ledger, &tallies, &mut report);
+    if let Scope::New { now_us } = options.scope
+        && report.is_clean()
+    {
+        mark::write(store, &ledger, now_us, &mut report);
+    }
     Ok(report)
 }
 

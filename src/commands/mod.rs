@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr)]
 
 mod check;
+mod compact;
 mod demo;
 pub mod models;
 pub mod query;
@@ -18,6 +19,7 @@ use thiserror::Error;
 use tidegauge_aggregate::PlanError;
 use tidegauge_ingest::kafka::{InstanceError, KafkaError};
 use tidegauge_score::ScoreError;
+use tidegauge_sink::BadStorage;
 
 use crate::cli::{Command, Configured};
 use crate::config::{self, Config, Mistakes};
@@ -60,6 +62,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Compact(args) => compact::run(&args),
         Command::Check(args) => check::run(&args),
     }
 }
@@ -74,6 +77,7 @@ pub fn is_usage(error: &anyhow::Error) -> bool {
         cause.is::<Mistakes>()
             || cause.is::<Usage>()
             || cause.is::<PlanError>()
+            || cause.is::<BadStorage>()
             || matches!(cause.downcast_ref(), Some(KafkaError::Setting { .. }))
             || matches!(cause.downcast_ref(), Some(InstanceError::Name(_)))
             || matches!(

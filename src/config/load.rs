@@ -6,7 +6,7 @@ use std::path::Path;
 use super::reader::{Mistake, Reader};
 use super::{Config, Mistakes, sections};
 
-const SECTIONS: [&str; 6] = ["source", "event", "window", "models", "lake", "http"];
+const SECTIONS: [&str; 7] = ["source", "event", "window", "models", "lake", "limits", "http"];
 
 /// Reads and checks the configuration at `path`. `sets` are `key=value` flags.
 ///

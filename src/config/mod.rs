@@ -19,6 +19,7 @@ use tidegauge_sink::Storage;
 
 pub use self::load::{load, parse};
 pub use self::reader::Mistake;
+pub use self::sections::default_upkeep;
 
 /// Everything that one pipeline needs to know. Durations are checked, names are not resolved.
 #[derive(Debug, Clone)]
@@ -28,6 +29,7 @@ pub struct Config {
     pub window: Window,
     pub models: Models,
     pub lake: LakeSettings,
+    pub limits: LimitSettings,
     pub http: Option<SocketAddr>,
 }
 
@@ -45,6 +47,14 @@ pub struct Source {
     pub threads: usize,
     /// How long to wait for broker, topic and login.
     pub connect_timeout: Duration,
+    /// How long a lane's passing trouble may last before the process gives up.
+    pub retry_for: Duration,
+    /// How long a lane that goes may take for its last commit.
+    pub drain_within: Duration,
+    /// What happens when what comes next is not to be had.
+    pub on_gap: OnGap,
+    /// What happens when a sensor is in two lanes.
+    pub on_split_sensor: OnSplitSensor,
     pub kafka: BTreeMap<String, String>,
 }
 
@@ -61,6 +71,24 @@ pub enum Start {
     Latest,
     /// At the first message with this timestamp or a later one, nanoseconds since the epoch.
     Time(i64),
+}
+
+/// What happens when the broker does not have what a lane would read next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnGap {
+    /// The process stops and says what to do.
+    Fail,
+    /// The lane goes on at the oldest message that is there; the ledger names what was skipped.
+    Skip,
+}
+
+/// What happens when the events of one sensor come in two lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnSplitSensor {
+    /// It is counted, and named in the log.
+    Warn,
+    /// The process stops.
+    Fail,
 }
 
 #[derive(Debug, Clone)]
@@ -99,6 +127,34 @@ pub struct LakeSettings {
     pub commit_every: Duration,
     /// Rejects of one lane that make it commit before the interval is over.
     pub rejects_max: usize,
+    pub upkeep: UpkeepSettings,
+}
+
+/// How a lake is kept over the years.
+#[derive(Debug, Clone)]
+pub struct UpkeepSettings {
+    /// Whether small files of closed hours and days become large ones.
+    pub compact: bool,
+    /// How often a running process maintains the lake.
+    pub maintain_every: Duration,
+    /// A lane that has not committed for so long holds up nothing.
+    pub compact_after: Duration,
+    /// Files are merged up to this size, bytes.
+    pub compact_file_max: u64,
+    /// How long replaced files stay for readers that still know them.
+    pub keep_replaced: Duration,
+    /// How long records stay that a summary holds.
+    pub keep_ledger: Duration,
+    /// How long rows stay, by table; `None`: for ever.
+    pub keep_predictions: Option<Duration>,
+    pub keep_late: Option<Duration>,
+    pub keep_rejects: Option<Duration>,
+}
+
+#[derive(Debug, Clone)]
+pub struct LimitSettings {
+    /// Bytes that all lanes of the process may hold together; `None`: a part of what the machine has.
+    pub memory: Option<u64>,
 }
 
 /// A configuration with mistakes: each of them, for exit code 64.

@@ -101,6 +101,32 @@ impl Reader {
         }
     }
 
+    /// A duration, or `forever`, which is the default.
+    pub fn age(
+        &mut self,
+        key: &str,
+        range: std::ops::RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        if self.text_or(key, "forever") == "forever" {
+            return None;
+        }
+        Some(self.duration(key, "forever", range))
+    }
+
+    pub fn switch(&mut self, key: &str, default: bool) -> bool {
+        let value = match self.value(key) {
+            None => return default,
+            Some(Value::Boolean(value)) => Some(value),
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(_) => None,
+        };
+        value.unwrap_or_else(|| {
+            let shown = self.shown(key);
+            self.mistake(key, format!("is {shown}, allowed are true and false"));
+            default
+        })
+    }
+
     pub fn size(&mut self, key: &str, default: &str, range: std::ops::RangeInclusive<u64>) -> u64 {
         let text = self.text_or(key, default);
         match units::size(&text) {

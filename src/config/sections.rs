@@ -1,5 +1,6 @@
 //! The sections of the file: which keys there are, their defaults and what is allowed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,16 @@ use tidegauge_sink::{Patience, Storage, check_object_url, is_object_url};
 use toml::Value;
 
 use super::reader::Reader;
-use super::{Config, LakeSettings, Late, Models, Source, SourceKind, Start, Window};
+use super::{
+    Config, LakeSettings, Late, LimitSettings, Models, OnGap, OnSplitSensor, Source, SourceKind,
+    Start, UpkeepSettings, Window,
+};
+
+/// The broker's own default of `max.poll.interval.ms`, and librdkafka's.
+const POLL_INTERVAL_MS: u64 = 300_000;
+/// A lane that goes has at least this for its last commit, and by default at most that.
+const DRAIN_LEAST: Duration = Duration::from_millis(100);
+const DRAIN_DEFAULT: Duration = Duration::from_secs(60);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -31,8 +41,10 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
             Duration::from_millis(100)..=Duration::from_secs(3600),
         ),
         rejects_max: reader.integer("lake.rejects_max", 100_000, 1..=10_000_000) as usize,
+        upkeep: upkeep(reader),
     };
     check_url(reader, "lake.url", &lake.url);
+    let limits = LimitSettings { memory: memory(reader) };
     let http = reader.text("http.listen").and_then(|text| match text.parse() {
         Ok(address) => Some(address),
         Err(_) => {
@@ -40,7 +52,31 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
             None
         }
     });
-    Some(Config { source, event: Arc::new(event?), window, models, lake, http })
+    Some(Config { source, event: Arc::new(event?), window, models, lake, limits, http })
+}
+
+/// How a lake is kept when nobody has said anything else.
+pub fn default_upkeep() -> UpkeepSettings {
+    upkeep(&mut Reader::new(toml::Table::new(), std::collections::BTreeMap::new()))
+}
+
+fn upkeep(reader: &mut Reader) -> UpkeepSettings {
+    const YEARS: Duration = Duration::from_secs(100 * 366 * 86_400);
+    let minute = Duration::from_secs(60);
+    let mut age = |key: &str| reader.age(key, DAY..=YEARS);
+    let (keep_predictions, keep_late, keep_rejects) =
+        (age("lake.keep_predictions"), age("lake.keep_late"), age("lake.keep_rejects"));
+    UpkeepSettings {
+        compact: reader.switch("lake.compact", true),
+        maintain_every: reader.duration("lake.maintain_every", "10m", minute / 60..=DAY),
+        compact_after: reader.duration("lake.compact_after", "1h", minute..=30 * DAY),
+        compact_file_max: reader.size("lake.compact_file_max", "64 MiB", 1 << 20..=1 << 30),
+        keep_replaced: reader.duration("lake.keep_replaced", "1h", minute..=30 * DAY),
+        keep_ledger: reader.duration("lake.keep_ledger", "1d", minute..=YEARS),
+        keep_predictions,
+        keep_late,
+        keep_rejects,
+    }
 }
 
 fn source(reader: &mut Reader) -> Source {
@@ -59,6 +95,7 @@ fn source(reader: &mut Reader) -> Source {
     }
     reader.one_of("source.lanes", &[("per-partition", ())]);
     reader.one_of("source.format", &[("json", ())]);
+    let extra = reader.free_table("source.kafka");
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     Source {
         kind,
@@ -74,8 +111,42 @@ fn source(reader: &mut Reader) -> Source {
             "10s",
             Duration::from_millis(100)..=Duration::from_secs(600),
         ),
-        kafka: reader.free_table("source.kafka"),
+        retry_for: reader.duration(
+            "source.retry_for",
+            "5m",
+            Duration::from_secs(1)..=Duration::from_secs(24 * 3600),
+        ),
+        drain_within: drain_within(reader, &extra),
+        on_split_sensor: reader.one_of(
+            "source.on_split_sensor",
+            &[("warn", OnSplitSensor::Warn), ("fail", OnSplitSensor::Fail)],
+        ),
+        on_gap: reader.one_of("source.on_gap", &[("fail", OnGap::Fail), ("skip", OnGap::Skip)]),
+        kafka: extra,
     }
+}
+
+/// A lane that goes has to be done before the group gives us up, and that is after `max.poll.interval.ms`.
+fn drain_within(reader: &mut Reader, extra: &BTreeMap<String, String>) -> Duration {
+    const POLL: &str = "max.poll.interval.ms";
+    const SESSION: &str = "session.timeout.ms";
+    let set = |name: &str| extra.get(name).and_then(|text| text.parse().ok());
+    let (poll, session) = (set(POLL).unwrap_or(POLL_INTERVAL_MS), set(SESSION));
+    // An upper bound that leaves room for the answer to the group.
+    let most = Duration::from_millis(poll) * 9 / 10;
+    if most < DRAIN_LEAST {
+        let what = format!(
+            "is {poll}, and a lane that goes needs some of it for its last commit; allowed is 1000 or more"
+        );
+        reader.mistake(&format!("source.kafka.{POLL}"), what);
+        return DRAIN_LEAST;
+    }
+    if let Some(session) = session.filter(|session| *session > poll) {
+        let what = format!("is {session}, more than {POLL}, which is {poll}");
+        reader.mistake(&format!("source.kafka.{SESSION}"), what);
+    }
+    let default = format!("{}ms", DRAIN_DEFAULT.min(most / 2).as_millis());
+    reader.duration("source.drain_within", &default, DRAIN_LEAST..=most)
 }
 
 fn start(reader: &mut Reader) -> Start {
@@ -220,6 +291,15 @@ fn storage(reader: &mut Reader) -> Storage {
     let range = Duration::from_secs(1)..=Duration::from_secs(600);
     let request = reader.duration("lake.timeout", "30s", range);
     Storage { options, patience: Patience { request, ..Patience::default() } }
+}
+
+/// `auto` is a part of what the machine has.
+fn memory(reader: &mut Reader) -> Option<u64> {
+    const KEY: &str = "limits.memory";
+    match reader.text(KEY).as_deref() {
+        None | Some("auto") => None,
+        Some(_) => Some(reader.size(KEY, "1 GiB", 1 << 20..=1 << 50)),
+    }
 }
 
 fn check_url(reader: &mut Reader, key: &str, url: &str) {

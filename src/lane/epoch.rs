@@ -1,5 +1,6 @@
 //! The running epoch of a lane: all that the next commit will hold.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -8,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tidegauge_aggregate::{IdleMove, Pushed};
 use tidegauge_flow::{Partition, ReadingSchema, Span, WindowRows};
 use tidegauge_ingest::Rejects;
-use tidegauge_sink::{ClosedBy, Counters, Cut, Table};
+use tidegauge_sink::{ClosedBy, Counters, Cut, Jump, Table};
 
 /// Predictions that make a lane commit before its interval is over: bounds the memory of an epoch.
 pub(super) const ROWS_MAX: u64 = 2_000_000;
@@ -17,20 +18,27 @@ pub(super) const LATE_MAX: u64 = 1_000_000;
 /// Bytes of rejected payloads that do the same.
 pub(super) const REJECT_BYTES_MAX: usize = 64 << 20;
 
+/// A reject without its payload, about.
+const REJECT_BYTES: usize = 128;
+
 #[derive(Default)]
 pub(super) struct Epoch {
     counters: Counters,
     predictions: Vec<RecordBatch>,
-    pub late: Vec<RecordBatch>,
+    late: Vec<RecordBatch>,
     pub rejects: Rejects,
     idle_moves: Vec<IdleMove>,
+    jumps: Vec<Jump>,
     pub closed_by: Option<ClosedBy>,
     pub anomalies: u64,
+    /// What rows and late readings hold.
+    bytes: usize,
 }
 
 /// What the lane adds to the epoch at the cut.
 pub(super) struct State {
     pub spans: Vec<(Partition, Span)>,
+    pub inputs: BTreeMap<Arc<str>, String>,
     pub checkpoint: Vec<u8>,
     pub watermark_ns: Option<i64>,
     pub model_sets: Vec<u64>,
@@ -42,6 +50,7 @@ impl Epoch {
     pub fn is_empty(&self) -> bool {
         self.counters == Counters::default()
             && self.idle_moves.is_empty()
+            && self.jumps.is_empty()
             && self.closed_by.is_none()
     }
 
@@ -53,12 +62,28 @@ impl Epoch {
         self.counters.late
     }
 
+    /// What it holds in memory, bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.rejects.bytes() + self.rejects.len() * REJECT_BYTES
+    }
+
+    /// Late readings that are kept.
+    pub fn keep_late(&mut self, batch: RecordBatch) {
+        self.bytes += batch.get_array_memory_size();
+        self.late.push(batch);
+    }
+
     /// Notes a move of the watermark by silence; one that goes on from the last is the same move.
     pub fn moved(&mut self, moved: IdleMove) {
         match self.idle_moves.last_mut() {
             Some(last) if last.to_ns == moved.from_ns => last.to_ns = moved.to_ns,
             _ => self.idle_moves.push(moved),
         }
+    }
+
+    /// Notes that a position moved without reading.
+    pub fn jumped(&mut self, jump: Jump) {
+        self.jumps.push(jump);
     }
 
     pub fn read(&mut self, messages: u64, readable: u64) {
@@ -79,6 +104,7 @@ impl Epoch {
         self.anomalies += anomalies;
         self.counters.rows += rows.len() as u64;
         self.counters.n_readings += rows.n_readings.iter().sum::<u64>();
+        self.bytes += batch.get_array_memory_size();
         self.predictions.push(batch);
     }
 
@@ -91,6 +117,8 @@ impl Epoch {
             .iter()
             .map(|m| tidegauge_sink::IdleMove { from_ns: m.from_ns, to_ns: m.to_ns });
         Ok(Cut {
+            inputs: state.inputs,
+            jumps: self.jumps,
             spans: state.spans,
             watermark_ns: state.watermark_ns,
             idle_moves: moves.collect(),

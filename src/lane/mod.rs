@@ -8,32 +8,50 @@
 //! positions, rows, late readings, rejects, counters and the windows' state are cut together. After an
 //! error the lane is not usable; whoever opens it next starts from the ledger.
 
+mod commit;
 mod epoch;
 mod idle;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tidegauge_aggregate::{Closing, WindowSettings, Windows};
-use tidegauge_flow::{Partition, Readings, Sensors, Span};
-use tidegauge_ingest::{Decoder, Format, Message};
-use tidegauge_score::{Scorer, Stamp, Status};
+use tidegauge_flow::{Partition, Readings, Sensors};
+use tidegauge_ingest::{Decoder, Ends, Format, Message};
+use tidegauge_score::{Models, Scorer, Stamp, Status};
 use tidegauge_serve::LaneMetrics;
-use tidegauge_sink::{ClosedBy, Committed, Lane as Ledger};
+use tidegauge_sink::{ClosedBy, Jump, JumpReason, Lane as Ledger};
 
+use self::commit::{Hold, Witness};
+pub use self::commit::{OtherTopic, Settled};
 use self::epoch::Epoch;
 pub use self::epoch::late_schema;
 pub use self::idle::IdleClock;
-use crate::config::Late;
+use crate::config::{Late, SourceKind};
+use crate::memory::Share;
 use crate::pipeline::{LABELS, Pipeline};
+
+/// What a pair of sensor and window holds, about, bytes.
+const GROUP_BYTES: usize = 250;
+/// What a sensor holds, about, bytes.
+const SENSOR_BYTES: usize = 100;
 
 /// One lane that this process holds.
 pub struct Lane {
     pipeline: Arc<Pipeline>,
-    ledger: Ledger,
+    name: Arc<str>,
+    hold: Hold,
+    /// The number of the epoch that is being fed.
+    running: u64,
     inputs: Vec<Input>,
+    /// What each input is, where it can tell: topic -> id.
+    identities: BTreeMap<Arc<str>, String>,
+    identities_changed: bool,
+    /// Says at each commit whether the input is still the same.
+    witness: Option<Witness>,
     decoder: Decoder,
     sensors: Sensors,
     windows: Windows,
@@ -41,7 +59,10 @@ pub struct Lane {
     /// Scratch space of `feed`.
     readings: Readings,
     epoch: Epoch,
+    /// Models for the next epoch.
+    newer: Option<Models>,
     metrics: LaneMetrics,
+    share: Share,
     pub idle: IdleClock,
 }
 
@@ -51,6 +72,8 @@ struct Input {
     /// Where the running epoch began.
     from: i64,
     next: i64,
+    /// The ledger does not know it yet.
+    is_new: bool,
 }
 
 impl Lane {
@@ -68,27 +91,38 @@ impl Lane {
             partition: partition.clone(),
             from: *next,
             next: *next,
+            is_new: false,
         });
         let inputs = inputs.collect();
         let metrics = pipeline.metrics.lane(name, &LABELS);
         let event = pipeline.config.event.clone();
-        Ok(Self {
+        let mut lane = Self {
             readings: Readings::new(event.values.len()),
             decoder: Decoder::new(event, Format::Json),
             scorer: pipeline.scorer()?,
             pipeline: pipeline.clone(),
             epoch: Epoch::default(),
+            newer: None,
+            share: pipeline.memory.share(),
             idle: IdleClock::default(),
-            ledger,
+            name: name.into(),
+            running: ledger.next_epoch(),
+            identities: ledger.newest().inputs.clone(),
+            witness: None,
+            identities_changed: false,
+            hold: Hold::Here(Box::new(ledger)),
             inputs,
             sensors,
             windows,
             metrics,
-        })
+        };
+        lane.see_sensors(0)?;
+        lane.weigh();
+        Ok(lane)
     }
 
     pub fn name(&self) -> &str {
-        self.ledger.name()
+        &self.name
     }
 
     /// The index of an input for [`Lane::feed`]; one that the ledger does not know begins at `start`.
@@ -96,7 +130,8 @@ impl Lane {
         if let Some(index) = self.inputs.iter().position(|i| i.partition == *partition) {
             return index;
         }
-        self.inputs.push(Input { partition: partition.clone(), from: start, next: start });
+        let partition = partition.clone();
+        self.inputs.push(Input { partition, from: start, next: start, is_new: true });
         self.inputs.len() - 1
     }
 
@@ -129,6 +164,7 @@ impl Lane {
     ) -> Result<()> {
         let Input { partition, next, .. } = &mut self.inputs[input];
         self.readings.clear();
+        let known = self.sensors.len();
         let (mut count, mut bytes) = (0u64, 0u64);
         for (message, after) in messages {
             // Left over from before a seek or a rebalance: counted already.
@@ -153,8 +189,11 @@ impl Lane {
         self.metrics.messages.inc_by(count);
         self.metrics.bytes.inc_by(bytes);
         self.metrics.readings.inc_by(readable);
+        self.see_sensors(known)?;
         self.push(input)?;
-        self.score()
+        self.score()?;
+        self.weigh();
+        Ok(())
     }
 
     /// Notes that the input was read up to `next` without a message there (the end of a transaction,
@@ -181,50 +220,43 @@ impl Lane {
         self.score()
     }
 
+    /// What an input was when the lane last read it, if it could tell.
+    pub fn identity_of(&self, input: &str) -> Option<&str> {
+        self.identities.get(input).map(String::as_str)
+    }
+
+    /// Notes what an input is. One that is another than before needs a [`Lane::jump`] besides.
+    pub fn identify(&mut self, input: &Arc<str>, identity: &str) {
+        if self.identity_of(input) != Some(identity) {
+            self.identities.insert(input.clone(), identity.to_owned());
+            self.identities_changed = true;
+        }
+    }
+
+    /// From now on each commit makes sure that the input is still what it was identified as: a topic that
+    /// was made anew meanwhile may have given readings from the middle of it.
+    pub fn set_witness(&mut self, topic: &Arc<str>, ends: &Arc<dyn Ends>) {
+        self.witness = self.identities.get(topic).map(|id| Witness {
+            ends: ends.clone(),
+            topic: topic.clone(),
+            id: id.as_str().into(),
+        });
+    }
+
+    /// Moves an input's position without reading, before anything of it was read. The next epoch says so.
+    pub fn jump(&mut self, input: usize, to: i64, why: JumpReason) {
+        let Input { partition, from, next, .. } = &mut self.inputs[input];
+        assert_eq!(from, next, "{partition} jumps after something of it was read");
+        self.epoch.jumped(Jump { partition: partition.clone(), from: *from, to, why });
+        (*from, *next) = (to, to);
+    }
+
     /// True when the running epoch holds so much that it should not grow further.
     pub fn wants_commit(&self) -> bool {
         self.epoch.rejects.len() >= self.pipeline.config.lake.rejects_max
             || self.epoch.late_rows() >= epoch::LATE_MAX
             || self.epoch.rejects.bytes() >= epoch::REJECT_BYTES_MAX
             || self.epoch.rows() >= epoch::ROWS_MAX
-    }
-
-    /// Commits the running epoch, if it has anything, and begins the next with the newest models.
-    ///
-    /// # Errors
-    /// When the epoch can't be committed; the lane is then not usable.
-    pub fn commit(&mut self, now_us: i64) -> Result<Option<Committed>> {
-        let moved = self.inputs.iter().any(|i| i.next > i.from);
-        let begun = self.inputs.len() > self.ledger.positions().len();
-        if !moved && !begun && self.epoch.is_empty() {
-            self.reload_models();
-            return Ok(None);
-        }
-        let started = std::time::Instant::now();
-        let spans =
-            self.inputs.iter().map(|i| (i.partition.clone(), Span { from: i.from, to: i.next }));
-        let spans = spans.collect();
-        let checkpoint = self.windows.checkpoint(&self.sensors)?;
-        let epoch = std::mem::take(&mut self.epoch);
-        let anomalies = epoch.anomalies;
-        let cut = epoch.cut(epoch::State {
-            spans,
-            checkpoint,
-            watermark_ns: self.windows.watermark_ns(),
-            model_sets: self.scorer.model_sets().to_vec(),
-            open: self.windows.open_readings(),
-        })?;
-        let committed = self.ledger.commit(cut, now_us)?;
-        self.inputs.iter_mut().for_each(|i| i.from = i.next);
-        self.pipeline.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
-        self.metrics.commits.inc();
-        for file in &self.ledger.newest().files {
-            self.metrics.files.at(file.table as usize).inc();
-            self.metrics.file_rows.at(file.table as usize).inc_by(file.rows);
-        }
-        self.pipeline.add(&self.ledger.newest().counters, anomalies);
-        self.reload_models();
-        Ok(Some(committed))
     }
 
     /// Brings the gauges up to date. `silent`: the input has been idle for so long that nothing is due.
@@ -251,6 +283,37 @@ impl Lane {
         self.metrics.remove();
     }
 
+    /// What the lane holds in memory, bytes, as of the last change.
+    pub fn bytes(&self) -> u64 {
+        self.share.bytes()
+    }
+
+    /// Whether a commit would give memory back.
+    pub fn has_rows_in_hand(&self) -> bool {
+        self.epoch.bytes() > 0
+    }
+
+    /// The lane's watermark, nanoseconds since 1970.
+    pub fn watermark_ns(&self) -> Option<i64> {
+        self.windows.watermark_ns()
+    }
+
+    /// Says what the lane holds in memory.
+    fn weigh(&mut self) {
+        let state = self.windows.open_groups() * GROUP_BYTES + self.sensors.len() * SENSOR_BYTES;
+        let bytes = state + self.epoch.bytes() + self.flight_bytes();
+        self.share.set(bytes as u64);
+    }
+
+    /// Tells the sensors that are new since there were `known`.
+    fn see_sensors(&self, known: usize) -> Result<()> {
+        let Pipeline { config, splits, metrics, .. } = &*self.pipeline;
+        if self.sensors.len() == known || config.source.kind != SourceKind::Kafka {
+            return Ok(());
+        }
+        splits.see(&self.name, &self.sensors, known, config.source.on_split_sensor, metrics)
+    }
+
     fn push(&mut self, input: usize) -> Result<()> {
         // All inputs of a lane of files are one ordered stream: they share a watermark.
         let pushed = self.windows.push(0, &self.readings, &self.sensors).with_context(|| {
@@ -273,14 +336,14 @@ impl Lane {
             let schema = &self.pipeline.late_schema;
             let columns = self.readings.columns(&self.sensors, Some(&pushed.late));
             let offsets = self.readings.offsets(Some(&pushed.late));
-            self.epoch.late.push(epoch::late_batch(schema, columns, offsets, partition)?);
+            self.epoch.keep_late(epoch::late_batch(schema, columns, offsets, partition)?);
         }
         Ok(())
     }
 
     fn score(&mut self) -> Result<()> {
         let Some(rows) = self.windows.close(&self.sensors)? else { return Ok(()) };
-        let stamp = Stamp { lane: self.ledger.name(), epoch: self.ledger.next_epoch() };
+        let stamp = Stamp { lane: &self.name, epoch: self.running };
         let before = self.scorer.tally();
         let batch = self.scorer.score(&rows, &self.sensors, &stamp)?;
         let tally = self.scorer.tally();
@@ -293,29 +356,6 @@ impl Lane {
         self.epoch.scored(batch, &rows, tally.anomalies - before.anomalies);
         Ok(())
     }
-
-    /// Takes the models that the alias means now, if it has moved. Models that can't be read or don't
-    /// fit never take the place of good ones.
-    fn reload_models(&mut self) {
-        let newer = self.pipeline.newer_models(self.scorer.model_sets());
-        let replaced = newer.and_then(|models| match models {
-            Some(models) => Ok(self.scorer.replace_models(Some(models)).map(|()| true)?),
-            None => Ok(false),
-        });
-        match replaced {
-            Ok(true) => {
-                let sets = self.scorer.model_sets();
-                tracing::info!(lane = self.ledger.name(), ?sets, "models replaced");
-            }
-            Ok(false) => {}
-            Err(error) => {
-                let alias = &self.pipeline.config.models.alias;
-                tracing::error!(
-                    lane = self.ledger.name(), alias, %error, "models kept: the new ones cannot be used"
-                );
-            }
-        }
-    }
 }
 
 fn restore(pipeline: &Pipeline, ledger: &Ledger, closing: Closing) -> Result<(Windows, Sensors)> {
@@ -327,7 +367,7 @@ fn restore(pipeline: &Pipeline, ledger: &Ledger, closing: Closing) -> Result<(Wi
     };
     let (query, key) = (pipeline.query.clone(), pipeline.config.event.key.clone());
     match ledger.checkpoint()? {
-        Some(bytes) => Ok(Windows::restore(&bytes, query, settings, 1, window.sensors_max)?),
+        Some(bytes) => Ok(Windows::restore(&bytes, query, settings, window.sensors_max)?),
         None => Ok((Windows::new(query, settings, 1), Sensors::new(key, window.sensors_max))),
     }
 }

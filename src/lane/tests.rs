@@ -11,6 +11,7 @@ use tidegauge_aggregate::Closing;
 use tidegauge_flow::{KeyValue, Partition, SensorKey};
 use tidegauge_ingest::Message;
 use tidegauge_score::{ModelEntry, ModelParams, SvmParams, SvmParts};
+use tidegauge_sink::Storage;
 
 use super::{IdleClock, Lane};
 use crate::config;
@@ -84,11 +85,17 @@ impl Bench {
     }
 
     fn select(&self, sql: &str) -> Vec<arrow::array::RecordBatch> {
-        crate::commands::query::select(&self.url(), &self.pipeline.registry, sql).expect("selects")
+        crate::commands::query::select(
+            &self.url(),
+            &Storage::default(),
+            &self.pipeline.registry,
+            sql,
+        )
+        .expect("selects")
     }
 
     fn prove(&self) {
-        let store = pipeline::existing_store(&self.url()).expect("there");
+        let store = pipeline::existing_store(&self.url(), &Storage::default()).expect("there");
         let report = tidegauge_sink::verify(&*store, &|_, _| {}).expect("verifies");
         assert!(report.is_clean(), "{:?}", report.problems);
     }
@@ -225,7 +232,7 @@ fn fm_12_late_readings_are_counted_and_kept_or_dropped_as_configured() {
         feed(&mut lane, &texts, 0, texts.len());
         lane.commit(1).expect("commits");
         assert_eq!(bench.count("late"), kept, "{late}");
-        assert_eq!(lane.ledger.newest().counters.late, 2, "{late}");
+        assert_eq!(lane.ledger().newest().counters.late, 2, "{late}");
         bench.prove();
     }
 }
@@ -241,11 +248,15 @@ fn fm_46_models_change_between_two_epochs_and_the_record_names_them() {
     assert!(second > first);
     feed(&mut lane, &texts, 2, 3);
     lane.commit(1).expect("commits");
-    assert_eq!(lane.ledger.newest().model_sets, [first], "the epoch kept the models it began with");
+    assert_eq!(
+        lane.ledger().newest().model_sets,
+        [first],
+        "the epoch kept the models it began with"
+    );
     feed(&mut lane, &texts, 3, 4);
     lane.drain().expect("drains");
     lane.commit(1).expect("commits");
-    assert_eq!(lane.ledger.newest().model_sets, [second]);
+    assert_eq!(lane.ledger().newest().model_sets, [second]);
     let sets: Vec<_> = bench.rows().into_values().map(|(_, _, set)| set).collect();
     let (first, second) = (Some(first as i64), Some(second as i64));
     assert_eq!(sets, [first, first, second, second]);
@@ -266,7 +277,7 @@ fn fm_47_models_that_cannot_be_read_do_not_replace_good_ones() {
     feed(&mut lane, &texts, 1, 2);
     lane.drain().expect("drains");
     lane.commit(1).expect("commits");
-    let sets: Vec<_> = lane.ledger.newest().model_sets.clone();
+    let sets: Vec<_> = lane.ledger().newest().model_sets.clone();
     assert_eq!(sets, [good]);
 }
 

@@ -190,6 +190,11 @@ commit_every = "200ms"
         self.ok(&["run", "-c", "tidegauge.toml", "--until-idle", "2s"]);
     }
 
+    /// The same; open windows stay open for a later run.
+    pub fn run_to_end_and_leave(&self) {
+        self.ok(&["run", "-c", "tidegauge.toml", "--until-idle", "2s", "--leave-open"]);
+    }
+
     /// The rows of a query over the lake.
     pub fn query(&self, sql: &str) -> Vec<Value> {
         self.query_in("lake", sql)

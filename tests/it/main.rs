@@ -8,11 +8,16 @@
 #![allow(clippy::print_stdout)]
 
 mod detection;
+mod disk;
 mod errors;
+mod group;
 mod harness;
 mod metrics;
 mod recovery;
 mod reference;
 mod rejects;
+mod stores;
 mod tidy;
 mod time;
+mod upgrade;
+mod worker;

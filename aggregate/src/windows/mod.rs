@@ -66,9 +66,9 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// No window open, for a lane of `partitions` ordered inputs.
+    /// No window open, for a lane of `partitions` ordered inputs with the numbers from 0.
     pub fn new(query: Arc<Query>, settings: WindowSettings, partitions: usize) -> Self {
-        let watermark = Watermark::new(partitions, settings.out_of_order_ns);
+        let watermark = Watermark::new(0..partitions as i32, settings.out_of_order_ns);
         Self {
             query,
             settings,
@@ -82,6 +82,21 @@ impl Windows {
     /// The lane's watermark, nanoseconds since the epoch.
     pub fn watermark_ns(&self) -> Option<i64> {
         self.watermark.get()
+    }
+
+    /// The index for [`Windows::push`] of the partition with this number. One that is new to the lane
+    /// holds its watermark where it is until it has a reading or is proven silent.
+    pub fn partition(&mut self, number: i32) -> usize {
+        self.watermark.partition(number)
+    }
+
+    /// Notes on fresh evidence that a partition is silent, or that it no longer is. A silent one does
+    /// not hold the watermark back until it speaks again; what it then says of windows that have
+    /// closed is late. Returns the move of the watermark that comes of it.
+    ///
+    /// A checkpoint does not keep the mark: after a restart, silence has to be proven again.
+    pub fn idle_partition(&mut self, partition: usize, idle: bool) -> Option<IdleMove> {
+        self.watermark.set_idle(partition, idle)
     }
 
     /// Windows (panes) that hold readings.

@@ -103,7 +103,7 @@ fn run(
             let other = windows.checkpoint(&sensors).expect("saves again");
             assert_eq!(bytes, other, "a checkpoint must not change the windows");
             (windows, sensors) =
-                Windows::restore(&bytes, query.clone(), settings(ooo), 1, 1000).expect("restores");
+                Windows::restore(&bytes, query.clone(), settings(ooo), 1000).expect("restores");
         }
         from = to;
     }
@@ -149,6 +149,99 @@ proptest! {
         prop_assert_eq!(late, expected_late);
         prop_assert!(near(&rows, &expected), "got {:?}\nexpected {:?}", rows, expected);
     }
+}
+
+/// One step of a lane of several partitions: a reading, or news of a silence.
+#[derive(Debug, Clone)]
+enum Step {
+    Reading { partition: usize, device: i64, ahead: i64 },
+    Idle(usize, bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0usize..3, 0i64..4, -8i64..10)
+            .prop_map(|(partition, device, ahead)| Step::Reading { partition, device, ahead }),
+        1 => (0usize..3, any::<bool>()).prop_map(|(p, idle)| Step::Idle(p, idle)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn fm_04_06_37_partitions_that_come_fall_silent_and_speak_again_equal_a_naive_lane(
+        steps in prop::collection::vec(step(), 1..150),
+        ooo in 0i64..6,
+        hop in any::<bool>(),
+        restarts in prop::collection::vec(any::<bool>(), 150),
+    ) {
+        let window = match hop {
+            false => r#"tumble("TS", INTERVAL '5 seconds')"#,
+            true => r#"hop("TS", INTERVAL '5 seconds', INTERVAL '10 seconds')"#,
+        };
+        let (size, slide) = (if hop { 10 * S } else { 5 * S }, 5 * S);
+        let query = query(r#"sum("Value") AS s"#, "", window);
+        let (mut sensors, settings) = (sensors(), settings(ooo * S));
+        // Partitions are days apart; a partition joins with its first step.
+        let mut windows = Windows::new(query.clone(), settings, 0);
+        let mut clocks: BTreeMap<usize, (i64, Option<i64>, bool)> = BTreeMap::new();
+        let (mut lane, mut late, mut expected_late) = (i64::MIN, 0, 0);
+        let (mut rows, mut expected) = (Rows::new(), Rows::new());
+        for (index, step) in steps.iter().enumerate() {
+            let partition = match step { Step::Reading { partition: p, .. } | Step::Idle(p, _) => *p };
+            let input = windows.partition(partition as i32);
+            let clock = clocks
+                .entry(partition)
+                .or_insert(((1_000 + 20 * partition as i64) * S, None, false));
+            match step {
+                Step::Reading { device, ahead, .. } => {
+                    clock.0 += ahead * S;
+                    let time = clock.0;
+                    *clock = (time, clock.1.max(Some(time)), false);
+                    let readings = batch(&[(*device, time, 1.0)], &mut sensors);
+                    late += windows.push(input, &readings, &sensors).expect("pushes").late.len();
+                    lane = lane.max(held_back(&clocks, ooo));
+                    let first = time.div_euclid(slide) * slide;
+                    let ends = (0..=2).map(|k| first + k * slide);
+                    let open = ends.filter(|end| end - size < time && time <= *end && *end >= lane);
+                    let mut used = false;
+                    for end in open {
+                        let row = expected.entry((*device, end)).or_insert((0, 0.0));
+                        *row = (row.0 + 1, row.1 + 1.0);
+                        used = true;
+                    }
+                    expected_late += usize::from(!used);
+                }
+                Step::Idle(_, idle) => {
+                    clock.2 = *idle;
+                    windows.idle_partition(input, *idle);
+                    lane = lane.max(held_back(&clocks, ooo));
+                }
+            }
+            collect(windows.close(&sensors).expect("closes"), &mut rows);
+            prop_assert_eq!(windows.watermark_ns(), (lane > i64::MIN).then_some(lane));
+            if restarts[index] {
+                let bytes = windows.checkpoint(&sensors).expect("saves");
+                (windows, sensors) =
+                    Windows::restore(&bytes, query.clone(), settings, 1000).expect("restores");
+                clocks.values_mut().for_each(|clock| clock.2 = false);
+            }
+        }
+        windows.drain();
+        collect(windows.close(&sensors).expect("closes"), &mut rows);
+        prop_assert_eq!(late, expected_late);
+        prop_assert_eq!(rows, expected);
+    }
+}
+
+/// The naive lane's watermark: (now, newest, silent) of each partition.
+fn held_back(clocks: &BTreeMap<usize, (i64, Option<i64>, bool)>, ooo: i64) -> i64 {
+    let awake = clocks.values().filter(|c| !c.2).map(|c| c.1);
+    let newest = match awake.min() {
+        Some(newest) => newest,
+        None => clocks.values().filter_map(|c| c.1).max(),
+    };
+    newest.map_or(i64::MIN, |newest| newest - ooo * S)
 }
 
 #[test]
@@ -229,8 +322,7 @@ fn input_that_ends_is_never_late() {
     assert_eq!(rows.len(), 3);
     let bytes = windows.checkpoint(&sensors).expect("saves");
     let query = windows.query.clone();
-    let (mut windows, mut sensors) =
-        Windows::restore(&bytes, query, at_end, 1, 9).expect("restores");
+    let (mut windows, mut sensors) = Windows::restore(&bytes, query, at_end, 9).expect("restores");
     let readings = batch(&[(1, 499 * S, 1.0), (1, 600 * S, 1.0)], &mut sensors);
     let late = windows.push(0, &readings, &sensors).expect("pushes").late;
     assert_eq!(late, vec![0], "what an earlier run has closed stays closed");

@@ -97,7 +97,12 @@ pub(crate) fn set_back(
     })
 }
 
-fn seek(native: &BaseConsumer<Membership>, topic: &str, next: &[(i32, i64)]) -> KafkaResult<()> {
+/// One try of [`set_back`].
+pub(crate) fn seek(
+    native: &BaseConsumer<Membership>,
+    topic: &str,
+    next: &[(i32, i64)],
+) -> KafkaResult<()> {
     let answer = native.seek_partitions(offset_list(topic, next)?, SEEK_MAX)?;
     answer.elements().iter().try_for_each(|element| element.error())
 }

@@ -5,24 +5,25 @@
 //! the partitions' messages stall without a word. *Why what stays is set back at a rebalance*: see
 //! `handed.rs`.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError as NativeError, KafkaResult};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::batch::{Forward, Inbox, MessageBatch, Stray, c_name, member_epoch};
-use super::client::{Client, bare_list, offset_list, set_back};
+use super::client::{Client, bare_list, offset_list, seek, set_back};
 use super::context::{Membership, Rebalance, let_go};
 use super::error::KafkaError;
 use super::handed::Handed;
 use super::observer::{Observer, TopicOrigins};
 use super::settings::KafkaSettings;
 use super::trouble::{Trouble, code_name};
-use crate::source::{LaneOwner, Leave, Revoked, Source};
+use crate::source::{Begin, LaneOwner, Leave, Origins, Revoked, Source};
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,9 @@ const LEAVE_LINGER: Duration = Duration::from_millis(100);
 
 /// How long after joining a share of something may follow: a question for the topic's name lies between.
 const ASSIGNMENT_MAX: Duration = Duration::from_secs(1);
+
+/// How long librdkafka may refuse a position before its partition is assigned anew.
+const ADRIFT_MAX: Duration = Duration::from_secs(1);
 
 /// What a closing consumer could not do.
 pub type Release = Result<(), KafkaError>;
@@ -55,6 +59,11 @@ pub struct Consumer {
     inbox: Inbox,
     /// Found beside messages, which go first.
     trouble: Trouble,
+    origins: TopicOrigins,
+    /// Paused by the owner.
+    paused: RefCell<BTreeSet<i32>>,
+    /// Since when librdkafka refuses to go where it is told.
+    adrift: Option<Instant>,
     /// Last: it is closed when nobody holds a queue of it any more.
     client: Client,
 }
@@ -67,7 +76,7 @@ impl Consumer {
     /// Within `connect_timeout`: [`KafkaError::Setting`], [`KafkaError::Unreachable`],
     /// [`KafkaError::Authentication`], [`KafkaError::UnknownTopic`].
     pub fn start(settings: &KafkaSettings, thread: usize) -> Result<Self, KafkaError> {
-        Observer::connect(settings)?;
+        let observer = Observer::connect(settings)?;
         let config = settings.member(thread)?;
         let client: BaseConsumer<Membership> =
             config.create_with_context(Membership::new()).map_err(KafkaError::creation)?;
@@ -82,6 +91,9 @@ impl Consumer {
             without: None,
             inbox: Inbox::new(client.clone()).ok_or_else(join)?,
             trouble: Trouble::default(),
+            origins: TopicOrigins::new(settings, observer),
+            paused: RefCell::default(),
+            adrift: None,
             client: Client::new(client, &settings.topic),
         };
         let topics = [settings.topic.as_str()];
@@ -146,7 +158,7 @@ impl Consumer {
             _ => None,
         };
         for (partition, offset) in list.elements().iter().filter_map(offset) {
-            if self.handed.holds(partition) {
+            if self.handed.reads(partition) {
                 let next = next.entry(partition).or_insert(offset);
                 *next = offset.max(*next);
             }
@@ -178,7 +190,9 @@ impl Consumer {
     /// [`KafkaError::Transient`].
     pub fn pause(&self, partitions: &[i32]) -> Result<(), KafkaError> {
         let list = bare_list(&self.settings.topic, partitions);
-        self.client.pause(&list).map_err(|e| KafkaError::transient("pause partitions", e))
+        self.client.pause(&list).map_err(|e| KafkaError::transient("pause partitions", e))?;
+        self.paused.borrow_mut().extend(partitions);
+        Ok(())
     }
 
     /// Reads paused partitions on from where they stopped.
@@ -188,8 +202,63 @@ impl Consumer {
     pub fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError> {
         let list = bare_list(&self.settings.topic, partitions);
         self.client.resume(&list).map_err(|e| KafkaError::transient("resume partitions", e))?;
+        self.paused.borrow_mut().retain(|partition| !partitions.contains(partition));
         let moved = self.handed.moved().filter(|(p, _)| partitions.contains(p));
         set_back(&self.client, &self.settings.topic, &moved.collect::<Vec<_>>())
+    }
+
+    /// Reads held partitions from these offsets on, forwards or backwards. What librdkafka has queued of
+    /// them is thrown away; a pause is over.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`]: nothing of them is delivered until it is repeated with success.
+    pub fn seek(&mut self, next: &[(i32, i64)]) -> Result<(), KafkaError> {
+        let ours = |(p, _): &&(i32, i64)| self.forwards.contains_key(p);
+        let next: Vec<(i32, i64)> = next.iter().filter(ours).copied().collect();
+        let partitions: Vec<i32> = next.iter().map(|(partition, _)| *partition).collect();
+        partitions.iter().for_each(|partition| self.handed.hold(*partition));
+        self.paused.borrow_mut().retain(|partition| !partitions.contains(partition));
+        // Resumed first: a resume goes on from where librdkafka stopped, the seek then says where to.
+        let list = bare_list(&self.settings.topic, &partitions);
+        let sought = self.client.resume(&list).and_then(|()| {
+            seek(&self.client, &self.settings.topic, &next)?;
+            next.iter().for_each(|(partition, offset)| self.handed.begin(*partition, *offset));
+            Ok(())
+        });
+        let moved = sought.or_else(|error| {
+            // Right after an assignment it is only too early.
+            let since = *self.adrift.get_or_insert_with(Instant::now);
+            match since.elapsed() >= ADRIFT_MAX {
+                true => self.assign_anew(&next),
+                false => Err(error),
+            }
+        });
+        if moved.is_ok() {
+            self.adrift = None;
+        }
+        moved.map_err(|e| KafkaError::transient(format!("go to the positions {next:?}"), e))
+    }
+
+    /// A topic that was deleted and made anew has stopped librdkafka's reading of its partitions for good;
+    /// only an assignment begins it again.
+    fn assign_anew(&mut self, next: &[(i32, i64)]) -> KafkaResult<()> {
+        next.iter().for_each(|(partition, offset)| self.handed.begin(*partition, *offset));
+        let is_wanted = |(p, _): &(i32, Begin)| next.iter().any(|(wanted, _)| wanted == p);
+        let all: Vec<(i32, Begin)> = self.handed.begins().collect();
+        match self.client.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => {
+                let some: Vec<(i32, Begin)> = all.into_iter().filter(is_wanted).collect();
+                let partitions: Vec<i32> = some.iter().map(|(partition, _)| *partition).collect();
+                self.client.incremental_unassign(&bare_list(&self.settings.topic, &partitions))?;
+                self.assign(&some)
+            }
+            _ => self.assign(&all),
+        }
+    }
+
+    /// Where partitions begin and end, by a client of its own.
+    pub fn origins(&self) -> &TopicOrigins {
+        &self.origins
     }
 
     /// Lets the owner release all partitions, then ends the membership. Dropping a consumer ends it too,
@@ -262,23 +331,34 @@ impl Consumer {
     }
 
     fn take<O: LaneOwner>(&mut self, owner: &mut O, given: &[i32]) -> Result<(), KafkaError> {
-        let offsets = match given {
+        let begins = match given {
             [] => Vec::new(),
-            _ => owner
-                .assigned(given, &TopicOrigins::new(&self.settings))
-                .map_err(KafkaError::Owner)?,
+            _ => owner.assigned(given, &self.origins).map_err(KafkaError::Owner)?,
         };
-        assert_eq!(offsets.len(), given.len(), "the owner names one offset per partition");
-        assert!(offsets.iter().all(|offset| *offset >= 0), "offsets are not negative: {offsets:?}");
-        let next: Vec<_> = given.iter().copied().zip(offsets).collect();
+        assert_eq!(begins.len(), given.len(), "the owner names one beginning per partition");
+        let negative = |begin: &Begin| matches!(begin, Begin::At(offset) if *offset < 0);
+        assert!(!begins.iter().any(negative), "offsets are not negative: {begins:?}");
+        let next: Vec<_> = given.iter().copied().zip(begins).collect();
         tracing::info!(topic = self.settings.topic, ?next, "partitions assigned");
         let assigned = self.assign(&next);
         self.assigned |= assigned.is_ok();
         assigned.map_err(|e| KafkaError::transient("assign partitions", e))
     }
 
-    fn assign(&mut self, next: &[(i32, i64)]) -> KafkaResult<()> {
-        let list = offset_list(&self.settings.topic, next)?;
+    fn assign(&mut self, next: &[(i32, Begin)]) -> KafkaResult<()> {
+        let topic = self.settings.topic.as_str();
+        let mut list = TopicPartitionList::with_capacity(next.len());
+        for &(partition, begin) in next {
+            list.add_partition_offset(
+                topic,
+                partition,
+                match begin {
+                    Begin::At(offset) => Offset::Offset(offset),
+                    // Never out of range, and nothing old is fetched in vain.
+                    Begin::Later => Offset::End,
+                },
+            )?;
+        }
         let cooperative =
             matches!(self.client.rebalance_protocol(), RebalanceProtocol::Cooperative);
         if !cooperative && !self.forwards.is_empty() {
@@ -286,13 +366,30 @@ impl Consumer {
             self.forwards.clear();
             self.handed.clear();
         }
-        for &(partition, offset) in next {
-            self.handed.begin(partition, offset);
+        for &(partition, begin) in next {
+            match begin {
+                Begin::At(offset) => self.handed.begin(partition, offset),
+                Begin::Later => self.handed.hold(partition),
+            }
             let forward = self.inbox.forward(&self.topic, partition);
             let failed = NativeError::Subscription(format!("partition {partition} has no queue"));
             self.forwards.insert(partition, forward.ok_or(failed)?);
         }
-        if cooperative { self.client.incremental_assign(&list) } else { self.client.assign(&list) }
+        if cooperative {
+            self.client.incremental_assign(&list)?;
+        } else {
+            self.client.assign(&list)?;
+        }
+        let all: Vec<i32> = next.iter().map(|(partition, _)| *partition).collect();
+        let paused = self.paused.borrow();
+        let is_still = |(p, begin): &&(i32, Begin)| *begin == Begin::Later || paused.contains(p);
+        let still: Vec<i32> = next.iter().filter(is_still).map(|(p, _)| *p).collect();
+        // A pause of an earlier time with the partition may still stand.
+        self.client.resume(&bare_list(&self.settings.topic, &all))?;
+        match still.is_empty() {
+            true => Ok(()),
+            false => self.client.pause(&bare_list(&self.settings.topic, &still)),
+        }
     }
 
     /// The owner's part of a revocation.
@@ -313,6 +410,7 @@ impl Consumer {
         let_go(&self.client, &bare_list(&self.settings.topic, gone))
             .map_err(|e| KafkaError::transient("give partitions up", e))?;
         self.forwards.retain(|partition, _| !gone.contains(partition));
+        self.paused.borrow_mut().retain(|partition| !gone.contains(partition));
         self.handed.end(gone);
         self.assigned &= !self.forwards.is_empty();
         Ok(())
@@ -392,6 +490,14 @@ impl Source for Consumer {
 
     fn commit_offsets(&self, next: &[(i32, i64)]) {
         Self::commit_offsets(self, next);
+    }
+
+    fn origins(&self) -> &dyn Origins {
+        Self::origins(self)
+    }
+
+    fn seek(&mut self, next: &[(i32, i64)]) -> Result<(), KafkaError> {
+        Self::seek(self, next)
     }
 
     fn pause(&self, partitions: &[i32]) -> Result<(), KafkaError> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::error::KafkaError;
-use super::observer::Observer;
+use super::observer::{Observer, TopicIdentity};
 use super::settings::KafkaSettings;
 use crate::source::{End, Ends};
 
@@ -19,14 +19,15 @@ use crate::source::{End, Ends};
 pub const INTERVAL: Duration = Duration::from_millis(500);
 /// How long one question may take; a close waits for it.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// How often partitions are counted: a topic may grow.
-const RECOUNT: Duration = Duration::from_secs(10);
+/// How often partitions are counted and the topic's id is looked at: a topic may grow, or be made anew.
+const RECOUNT: Duration = Duration::from_secs(2);
 
 /// Watches the ends of partitions on a thread of its own.
 pub struct EndOffsets {
     shared: Arc<Mutex<Shared>>,
     wake: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    identity: TopicIdentity,
 }
 
 #[derive(Default)]
@@ -36,6 +37,8 @@ struct Shared {
     asked: BTreeMap<i32, usize>,
     ends: BTreeMap<i32, End>,
     partitions: usize,
+    /// The topic's id.
+    identity: Option<Arc<str>>,
     errors: BTreeMap<String, u64>,
 }
 
@@ -47,15 +50,15 @@ impl EndOffsets {
     pub fn start(settings: &KafkaSettings, interval: Duration) -> Result<Self, KafkaError> {
         let observer = Observer::connect(settings)?;
         let partitions = observer.partitions();
+        let identity = observer.topic_identity();
         let shared = Arc::new(Mutex::new(Shared { partitions, ..Shared::default() }));
         let (wake, woken) = bounded(1);
-        let round =
-            Round { observer, shared: shared.clone(), sequence: 0, counted: Instant::now() };
+        let round = Round { observer, shared: shared.clone(), sequence: 0, counted: None };
         let thread = std::thread::Builder::new()
             .name("end-offsets".into())
             .spawn(move || round.run(&woken, interval))
             .map_err(|e| KafkaError::transient("start the thread for end offsets", e))?;
-        Ok(Self { shared, wake: Some(wake), thread: Some(thread) })
+        Ok(Self { shared, wake: Some(wake), thread: Some(thread), identity })
     }
 
     /// Adds partitions to those that are asked for, until each call has had its [`EndOffsets::forget`].
@@ -127,6 +130,14 @@ impl Ends for EndOffsets {
     fn partitions(&self) -> usize {
         Self::partitions(self)
     }
+
+    fn identity(&self) -> Option<Arc<str>> {
+        lock(&self.shared).identity.clone()
+    }
+
+    fn identity_since(&self, since: Instant) -> Option<Arc<str>> {
+        self.identity.since(since)
+    }
 }
 
 impl Drop for EndOffsets {
@@ -142,7 +153,7 @@ struct Round {
     observer: Observer,
     shared: Arc<Mutex<Shared>>,
     sequence: u64,
-    counted: Instant,
+    counted: Option<Instant>,
 }
 
 impl Round {
@@ -159,13 +170,10 @@ impl Round {
         let asked: Vec<i32> = lock(&self.shared).asked.keys().copied().collect();
         let fetched_at = Instant::now();
         let bounds = self.observer.bounds(&asked, ANSWER_MAX);
-        if self.counted.elapsed() > RECOUNT {
-            self.counted = fetched_at;
-            // A failure shows in the errors; the old count stays.
-            let _ = self.observer.count_partitions();
-        }
+        let identity = self.look_at_topic(fetched_at);
         let mut shared = lock(&self.shared);
         shared.partitions = self.observer.partitions();
+        shared.identity = identity.or(shared.identity.take());
         for (code, count) in self.observer.take_errors() {
             *shared.errors.entry(code).or_default() += count;
         }
@@ -180,6 +188,19 @@ impl Round {
                 shared.ends.insert(partition, end);
             }
         }
+    }
+}
+
+impl Round {
+    /// Counts partitions and asks for the topic's id, now and then. A failure shows in the errors; what was
+    /// known before stays.
+    fn look_at_topic(&mut self, now: Instant) -> Option<Arc<str>> {
+        if self.counted.is_some_and(|at| now.duration_since(at) < RECOUNT) {
+            return None;
+        }
+        self.counted = Some(now);
+        let _ = self.observer.count_partitions();
+        self.observer.identity(ANSWER_MAX).ok().flatten()
     }
 }
 

@@ -6,6 +6,8 @@
 //! batch again. After each rebalance the consumer therefore sets what it keeps back to these positions,
 //! and what comes from below them is dropped here.
 
+use crate::source::Begin;
+
 #[cfg(test)]
 mod tests;
 
@@ -24,13 +26,23 @@ struct Mark {
     next: i64,
     /// Whether anything came since the partition was begun.
     moved: bool,
+    /// Nothing is handed out until the partition is begun again.
+    held: bool,
 }
 
 impl Handed {
     /// A partition is read from this offset on.
     pub(crate) fn begin(&mut self, partition: i32, offset: i64) {
-        let mark = Mark { partition, next: offset, moved: false };
-        match self.find(partition) {
+        self.put(Mark { partition, next: offset, moved: false, held: false });
+    }
+
+    /// A partition is ours, and nothing of it is handed out before it is begun (again).
+    pub(crate) fn hold(&mut self, partition: i32) {
+        self.put(Mark { partition, next: 0, moved: false, held: true });
+    }
+
+    fn put(&mut self, mark: Mark) {
+        match self.find(mark.partition) {
             Ok(at) => self.marks[at] = mark,
             Err(at) => self.marks.insert(at, mark),
         }
@@ -53,16 +65,24 @@ impl Handed {
             self.recent = at;
         }
         let mark = &mut self.marks[self.recent];
-        if offset < mark.next {
+        if offset < mark.next || mark.held {
             return false;
         }
         (mark.next, mark.moved) = (offset + 1, true);
         true
     }
 
+    /// Where each held partition goes on.
+    pub(crate) fn begins(&self) -> impl Iterator<Item = (i32, Begin)> {
+        self.marks.iter().map(|mark| match mark.held {
+            true => (mark.partition, Begin::Later),
+            false => (mark.partition, Begin::At(mark.next)),
+        })
+    }
+
     /// Whether the partition is read.
-    pub(crate) fn holds(&self, partition: i32) -> bool {
-        self.find(partition).is_ok()
+    pub(crate) fn reads(&self, partition: i32) -> bool {
+        self.find(partition).is_ok_and(|at| !self.marks[at].held)
     }
 
     /// The next offset of each partition that something came of. What nothing came of needs no setting

@@ -17,6 +17,7 @@ pub mod batch;
 mod client;
 pub mod consumer;
 mod context;
+mod describe;
 pub mod ends;
 mod error;
 mod handed;
@@ -40,4 +41,6 @@ pub use producer::{Compression, Outgoing, Producer, ProducerSettings};
 pub use settings::{KafkaSettings, Start};
 pub use topic::{Creation, create_topic};
 
-pub use crate::source::{Batch, End, Ends, LaneOwner, Leave, Origins, OwnerError, Revoked, Source};
+pub use crate::source::{
+    Batch, Begin, End, Ends, LaneOwner, Leave, Origins, OwnerError, Revoked, Source,
+};

@@ -1,7 +1,8 @@
 //! A client without a group: looks at the topic from outside, so that no fetch stands in its way.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -10,6 +11,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::describe::topic_id;
 use super::error::{KafkaError, is_refusal, is_unknown_topic};
 use super::settings::{KafkaSettings, Start};
 use super::watch::Watch;
@@ -19,15 +21,23 @@ use crate::source::Origins;
 const UNKNOWN_MAX: Duration = Duration::from_secs(1);
 /// The longest wait for one answer, so that errors are looked at in between.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
+/// How long the bounds of a partition or the topic's id may take: a lane waits for them.
+const BOUNDS_MAX: Duration = Duration::from_secs(5);
+/// How long a commit may wait to hear that the topic is still the same.
+const IDENTITY_MAX: Duration = Duration::from_secs(1);
+/// How long one partition's offset may take when others' brokers are away.
+const ONE_MAX: Duration = Duration::from_millis(250);
 /// Events served at a time.
 const EVENTS_MAX: usize = 256;
 
 /// A connection that asks about one topic.
 pub struct Observer {
-    client: BaseConsumer<Watch>,
+    client: Arc<BaseConsumer<Watch>>,
     topic: String,
     partitions: usize,
     timeout: Duration,
+    /// Which partition is asked for first when brokers are away.
+    turn: Cell<usize>,
 }
 
 impl Observer {
@@ -42,10 +52,11 @@ impl Observer {
             .create_with_context(Watch::of("observer"))
             .map_err(KafkaError::creation)?;
         let mut observer = Self {
-            client,
+            client: Arc::new(client),
             topic: settings.topic.clone(),
             partitions: 0,
             timeout: settings.connect_timeout,
+            turn: Cell::new(0),
         };
         let begun = Instant::now();
         let mut last = "no answer".to_owned();
@@ -116,14 +127,58 @@ impl Observer {
         found.ok_or_else(|| KafkaError::transient(action(), "the broker named no offset"))
     }
 
+    /// The topic's id as Kafka prints it; `None` when the brokers know no ids.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`] when there was no answer.
+    pub fn identity(&self, timeout: Duration) -> Result<Option<Arc<str>>, KafkaError> {
+        self.serve();
+        let failed =
+            |e: String| KafkaError::transient(format!("ask for the id of topic {}", self.topic), e);
+        topic_id(self.client.client(), &self.topic, timeout).map_err(failed)
+    }
+
+    /// The same for other threads.
+    pub(crate) fn topic_identity(&self) -> TopicIdentity {
+        let (client, topic) = (self.client.clone(), self.topic.clone());
+        TopicIdentity { client, topic, last: Mutex::default() }
+    }
+
     /// Errors since the last call, by librdkafka's name of the code.
     pub fn take_errors(&self) -> Vec<(String, u64)> {
         self.serve();
         self.client.context().take_counts()
     }
 
-    /// One `ListOffsets` per broker; only answers that are offsets count.
+    /// All at once, else one by one: librdkafka throws all answers away when a broker gives none, and the
+    /// partitions of the others must not look as if they had no end.
     fn offsets(
+        &self,
+        partitions: &[i32],
+        at: Offset,
+        timeout: Duration,
+    ) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let all = self.offsets_at_once(partitions, at, timeout);
+        if all.is_ok() || partitions.len() < 2 {
+            return all;
+        }
+        let until = Instant::now() + timeout;
+        // Another one first each time: none is left out for good when the time is short.
+        let first = self.turn.get() % partitions.len();
+        self.turn.set(first + 1);
+        let mut found = BTreeMap::new();
+        for partition in partitions.iter().cycle().skip(first).take(partitions.len()) {
+            let left = until.saturating_duration_since(Instant::now()).min(ONE_MAX);
+            if left.is_zero() {
+                break;
+            }
+            found.extend(self.offsets_at_once(&[*partition], at, left).unwrap_or_default());
+        }
+        if found.is_empty() { all } else { Ok(found) }
+    }
+
+    /// One `ListOffsets` per broker; only answers that are offsets count.
+    fn offsets_at_once(
         &self,
         partitions: &[i32],
         at: Offset,
@@ -194,6 +249,30 @@ impl Observer {
     }
 }
 
+/// The topic's id for whoever must know that it still is the same; one question serves all who ask at once.
+pub(crate) struct TopicIdentity {
+    client: Arc<BaseConsumer<Watch>>,
+    topic: String,
+    /// When it was last asked for, and what came; nothing when no broker answered.
+    last: Mutex<Option<(Instant, Option<Arc<str>>)>>,
+}
+
+impl TopicIdentity {
+    pub(crate) fn since(&self, since: Instant) -> Option<Arc<str>> {
+        // Held while it asks: who comes meanwhile has the same question.
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, found)) = &*last
+            && *at >= since
+        {
+            return found.clone();
+        }
+        let at = Instant::now();
+        let found = topic_id(self.client.client(), &self.topic, IDENTITY_MAX).ok().flatten();
+        *last = Some((at, found.clone()));
+        found
+    }
+}
+
 fn partitions_in(
     metadata: Result<Metadata, NativeError>,
     topic: &str,
@@ -208,26 +287,34 @@ fn partitions_in(
     }
 }
 
-/// Finds where partitions without a ledger begin; connects only when asked.
-pub struct TopicOrigins<'a> {
-    settings: &'a KafkaSettings,
-    observer: OnceCell<Observer>,
+/// Says where partitions begin and end, by a client of its own.
+pub struct TopicOrigins {
+    observer: Observer,
+    start: Start,
 }
 
-impl<'a> TopicOrigins<'a> {
+impl TopicOrigins {
     /// For the topic and the start of these settings.
-    pub fn new(settings: &'a KafkaSettings) -> Self {
-        Self { settings, observer: OnceCell::new() }
+    pub fn new(settings: &KafkaSettings, observer: Observer) -> Self {
+        Self { observer, start: settings.start }
     }
 }
 
-impl Origins for TopicOrigins<'_> {
-    /// Fails as [`Observer::connect`] and [`Observer::start_of`] do.
+impl Origins for TopicOrigins {
     fn offset(&self, partition: i32) -> Result<i64, KafkaError> {
-        if self.observer.get().is_none() {
-            let _ = self.observer.set(Observer::connect(self.settings)?);
-        }
-        let observer = self.observer.get().expect("set just before");
-        observer.start_of(partition, self.settings.start)
+        self.observer.start_of(partition, self.start)
+    }
+
+    fn bounds(&self, partition: i32) -> Result<(i64, i64), KafkaError> {
+        let bounds = self.observer.bounds(&[partition], BOUNDS_MAX)?;
+        let missing = || {
+            let action = format!("find the bounds of {}[{partition}]", self.observer.topic);
+            KafkaError::transient(action, "no broker named them")
+        };
+        bounds.get(&partition).copied().ok_or_else(missing)
+    }
+
+    fn identity(&self) -> Result<Option<Arc<str>>, KafkaError> {
+        self.observer.identity(BOUNDS_MAX)
     }
 }

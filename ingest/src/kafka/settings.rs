@@ -73,8 +73,10 @@ const COMMON: [(&str, &str); 4] = [
 /// of messages, and so few of them that librdkafka's own 300 bytes for each stay in the same order.
 /// Its default back-off of a second would leave the consumer idle most of the time. No ends of
 /// partitions: librdkafka 2.12 takes such an entry of a batch for a message, stands one too far, and
-/// skips a message when the partition goes on after a pause or a cooperative rebalance.
-const MEMBER: [(&str, &str); 10] = [
+/// skips a message when the partition goes on after a pause or a cooperative rebalance. A topic that
+/// grows is noticed within half a minute: librdkafka's default is five.
+const MEMBER: [(&str, &str); 11] = [
+    ("topic.metadata.refresh.interval.ms", "30000"),
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "error"),

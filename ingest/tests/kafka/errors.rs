@@ -97,7 +97,7 @@ impl tidegauge_ingest::kafka::LaneOwner for FailsOnce {
         &mut self,
         given: &[i32],
         origins: &dyn tidegauge_ingest::kafka::Origins,
-    ) -> Result<Vec<i64>, tidegauge_ingest::kafka::OwnerError> {
+    ) -> Result<Vec<tidegauge_ingest::kafka::Begin>, tidegauge_ingest::kafka::OwnerError> {
         if !self.failed {
             self.failed = true;
             return Err("the lake is away".into());

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tidegauge_ingest::kafka::{
-    Compression, Consumer, KafkaError, KafkaSettings, LaneOwner, Origins, Outgoing, OwnerError,
-    Producer, ProducerSettings, Revoked, Start, create_topic,
+    Begin, Compression, Consumer, KafkaError, KafkaSettings, LaneOwner, Origins, Outgoing,
+    OwnerError, Producer, ProducerSettings, Revoked, Start, create_topic,
 };
 
 /// Longer than anything here takes, so that a hang is a failure with a name.
@@ -137,7 +137,7 @@ impl Ledger {
 }
 
 impl LaneOwner for Ledger {
-    fn assigned(&mut self, given: &[i32], origins: &dyn Origins) -> Result<Vec<i64>, OwnerError> {
+    fn assigned(&mut self, given: &[i32], origins: &dyn Origins) -> Result<Vec<Begin>, OwnerError> {
         self.assignments += 1;
         for partition in given {
             if !self.next.contains_key(partition) {
@@ -146,7 +146,7 @@ impl LaneOwner for Ledger {
         }
         let begun: Vec<i64> = given.iter().map(|partition| self.next[partition]).collect();
         self.begun.extend(given.iter().copied().zip(begun.iter().copied()));
-        Ok(begun)
+        Ok(begun.into_iter().map(Begin::At).collect())
     }
 
     fn revoked(&mut self, gone: &[i32], how: Revoked) -> Result<Vec<(i32, i64)>, OwnerError> {

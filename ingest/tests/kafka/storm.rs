@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tidegauge_ingest::kafka::{
-    Compression, Consumer, EndOffsets, KafkaSettings, LaneOwner, Leave, Origins, OwnerError,
+    Begin, Compression, Consumer, EndOffsets, KafkaSettings, LaneOwner, Leave, Origins, OwnerError,
     Producer, Revoked,
 };
 
@@ -119,13 +119,13 @@ impl Lanes {
 }
 
 impl LaneOwner for Lanes {
-    fn assigned(&mut self, given: &[i32], _: &dyn Origins) -> Result<Vec<i64>, OwnerError> {
+    fn assigned(&mut self, given: &[i32], _: &dyn Origins) -> Result<Vec<Begin>, OwnerError> {
         self.rebalances += 1;
         let committed = self.committed.borrow();
         let from = |p: &i32| committed.get(p).copied().unwrap_or(0);
         let offsets: Vec<i64> = given.iter().map(from).collect();
         self.next.extend(given.iter().copied().zip(offsets.iter().copied()));
-        Ok(offsets)
+        Ok(offsets.into_iter().map(Begin::At).collect())
     }
 
     fn revoked(&mut self, gone: &[i32], how: Revoked) -> Result<Vec<(i32, i64)>, OwnerError> {

@@ -8,6 +8,7 @@ use tidegauge_flow::{Partition, Span};
 
 use crate::digest::Digest;
 use crate::record::{CheckpointRef, Counters, FileRef, Jump, JumpReason, Table};
+use crate::writer::Writer;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -124,11 +125,7 @@ pub(super) fn spans_in(spans: Vec<SpanV1>) -> Result<BTreeMap<Partition, Span>, 
 
 pub(super) fn file_out(file: &FileRef) -> FileV1 {
     FileV1 {
-        table: match file.table {
-            Table::Predictions => TableV1::Predictions,
-            Table::Late => TableV1::Late,
-            Table::Rejects => TableV1::Rejects,
-        },
+        table: table_out(file.table),
         path: file.path.clone(),
         rows: file.rows,
         bytes: file.bytes,
@@ -139,11 +136,7 @@ pub(super) fn file_out(file: &FileRef) -> FileV1 {
 
 pub(super) fn file_in(file: FileV1) -> Result<FileRef, String> {
     Ok(FileRef {
-        table: match file.table {
-            TableV1::Predictions => Table::Predictions,
-            TableV1::Late => Table::Late,
-            TableV1::Rejects => Table::Rejects,
-        },
+        table: table_in(&file.table),
         sha256: digest_in(&file.sha256)?,
         path: file.path,
         rows: file.rows,
@@ -152,29 +145,57 @@ pub(super) fn file_in(file: FileV1) -> Result<FileRef, String> {
     })
 }
 
-pub(super) fn checkpoint_out(checkpoint: &CheckpointRef) -> CheckpointV1 {
-    let position = |(partition, next): (&Partition, &i64)| PositionV1 {
+pub(super) fn table_out(table: Table) -> TableV1 {
+    match table {
+        Table::Predictions => TableV1::Predictions,
+        Table::Late => TableV1::Late,
+        Table::Rejects => TableV1::Rejects,
+    }
+}
+
+pub(super) fn table_in(table: &TableV1) -> Table {
+    match table {
+        TableV1::Predictions => Table::Predictions,
+        TableV1::Late => Table::Late,
+        TableV1::Rejects => Table::Rejects,
+    }
+}
+
+pub(super) fn positions_out(positions: &BTreeMap<Partition, i64>) -> Vec<PositionV1> {
+    let wire = |(partition, next): (&Partition, &i64)| PositionV1 {
         input: partition.input.to_string(),
         partition: partition.number,
         next: *next,
     };
+    positions.iter().map(wire).collect()
+}
+
+/// # Errors
+/// A partition that is there twice.
+pub(super) fn positions_in(wire: Vec<PositionV1>) -> Result<BTreeMap<Partition, i64>, Partition> {
+    let mut positions = BTreeMap::new();
+    for PositionV1 { input, partition, next } in wire {
+        let partition = Partition::new(input, partition);
+        if positions.insert(partition.clone(), next).is_some() {
+            return Err(partition);
+        }
+    }
+    Ok(positions)
+}
+
+pub(super) fn checkpoint_out(checkpoint: &CheckpointRef) -> CheckpointV1 {
     CheckpointV1 {
         epoch: checkpoint.epoch,
         path: checkpoint.path.clone(),
         bytes: checkpoint.bytes,
         sha256: checkpoint.sha256.to_string(),
-        positions: checkpoint.positions.iter().map(position).collect(),
+        positions: positions_out(&checkpoint.positions),
     }
 }
 
 pub(super) fn checkpoint_in(checkpoint: CheckpointV1) -> Result<CheckpointRef, String> {
-    let mut positions = BTreeMap::new();
-    for PositionV1 { input, partition, next } in checkpoint.positions {
-        let partition = Partition::new(input, partition);
-        if positions.insert(partition.clone(), next).is_some() {
-            return Err(format!("{partition} has two positions in the checkpoint"));
-        }
-    }
+    let positions = positions_in(checkpoint.positions)
+        .map_err(|partition| format!("{partition} has two positions in the checkpoint"))?;
     Ok(CheckpointRef {
         sha256: digest_in(&checkpoint.sha256)?,
         epoch: checkpoint.epoch,
@@ -182,6 +203,10 @@ pub(super) fn checkpoint_in(checkpoint: CheckpointV1) -> Result<CheckpointRef, S
         bytes: checkpoint.bytes,
         positions,
     })
+}
+
+pub(super) fn writer_in(text: &str) -> Result<Writer, String> {
+    Writer::parse(text).ok_or_else(|| format!("{text:?} is no writer"))
 }
 
 pub(super) fn digest_in(text: &str) -> Result<Digest, String> {

@@ -5,12 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::parts::{
     CheckpointV1, CountersV2, FileV1, InputV2, JumpV2, SpanV1, checkpoint_in, checkpoint_out,
     counters_in, counters_out, digest_in, file_in, file_out, inputs_in, inputs_out, jump_in,
-    jump_out, span_out, spans_in,
+    jump_out, span_out, spans_in, writer_in,
 };
 use super::{FORMAT, Frame, Opened};
 use crate::error::LakeError;
 use crate::record::{ClosedBy, IdleMove, Kind, Record};
-use crate::writer::Writer;
 
 mod v1;
 
@@ -110,8 +109,7 @@ fn convert(value: RecordV2) -> Result<Record, String> {
             KindV1::Open => Kind::Open,
             KindV1::Epoch => Kind::Epoch,
         },
-        writer: Writer::parse(&value.writer)
-            .ok_or_else(|| format!("{:?} is no writer", value.writer))?,
+        writer: writer_in(&value.writer)?,
         previous: value.previous.as_deref().map(digest_in).transpose()?,
         recovered: value.recovered,
         inputs: inputs_in(value.inputs)?,

@@ -69,9 +69,9 @@ impl Lane {
         }
         self.failpoint.reach(Place::AfterCheckpoint)?;
         self.failpoint.reach(Place::BeforeLedger)?;
-        let digest = match ledger::put(self.store.as_ref(), &record)? {
+        let digest = match ledger::put(self.store.as_ref(), &record, &mut self.seen)? {
             Written::Ours(digest) => digest,
-            Written::Theirs { by } => return Err(self.fenced(&record, by)),
+            Written::Theirs { by, counts } => return Err(self.fenced(&record, by, counts)),
         };
         self.failpoint.reach(Place::LedgerAmbiguous)?;
         self.failpoint.reach(Place::AfterLedger)?;
@@ -155,7 +155,11 @@ impl Lane {
     /// Another writer has our epoch, so no record will ever name what we wrote for it. Who comes
     /// next may have looked for leftovers before we wrote them; what we cannot remove now stays
     /// until then.
-    fn fenced(&self, record: &Record, by: String) -> LakeError {
+    fn fenced(&self, record: &Record, by: String, counts: bool) -> LakeError {
+        if counts {
+            // Whoever has the lane now has finished it.
+            return LakeError::Fenced { lane: record.lane.clone(), epoch: record.epoch, by };
+        }
         let staged = record.files.iter().map(|f| self.before_the_record(&record.lane, &f.path));
         let checkpoint = record.checkpoint.iter().map(|checkpoint| checkpoint.path.clone());
         for path in staged.chain(checkpoint) {

@@ -15,6 +15,8 @@ use crate::intent::Intent;
 use crate::lake::read_record;
 use crate::paths::{self, DataFile};
 use crate::record::{Kind, Record};
+use crate::summary::Summary;
+use crate::view;
 
 /// Finishes the lane's past. `before` is the record before ours. Returns the spare checkpoint.
 pub(super) fn recover(
@@ -23,7 +25,7 @@ pub(super) fn recover(
     before: Option<&Record>,
     opening: &Record,
 ) -> Result<Option<String>, LakeError> {
-    let mut past = Past { store, failpoint, opening, seen: None };
+    let mut past = Past { store, failpoint, opening, seen: None, summary: None };
     if store.renames() {
         past.staging()?;
         past.newest_epoch(before)?;
@@ -40,6 +42,8 @@ struct Past<'a> {
     opening: &'a Record,
     /// The record read last: files come sorted, so the next one is likely to be of the same epoch.
     seen: Option<Record>,
+    /// The newest summary, once it was needed; the lake may have none.
+    summary: Option<Option<Summary>>,
 }
 
 impl Past<'_> {
@@ -158,12 +162,32 @@ impl Past<'_> {
         if file.epoch == self.opening.epoch {
             return Ok(None);
         }
+        let name = file.to_string();
+        if let Some(fate) = self.summarised(file.epoch, &name)? {
+            return Ok(fate);
+        }
         if self.seen.as_ref().map(|record| record.epoch) != Some(file.epoch) {
             self.seen = Some(read_record(self.store, &self.opening.lane, file.epoch)?.0);
         }
-        let name = file.to_string();
         let files = self.seen.iter().flat_map(|record| &record.files);
         Ok(files.map(|f| &f.path).find(|path| paths::base_name(path) == name).cloned())
+    }
+
+    /// The published path of a file, if a summary holds its epoch: then the record may be gone, and
+    /// the file may be replaced.
+    fn summarised(&mut self, epoch: u64, name: &str) -> Result<Option<Option<String>>, LakeError> {
+        if self.summary.is_none() {
+            self.summary = Some(view::newest_summary(self.store)?.map(|(summary, _)| summary));
+        }
+        let Some(summary) = self.summary.as_ref().and_then(Option::as_ref) else {
+            return Ok(None);
+        };
+        if view::summarised_to(Some(summary), &self.opening.lane) < epoch {
+            return Ok(None);
+        }
+        let kept = summary.files.iter().map(|live| &live.file);
+        let mut known = kept.chain(summary.replaced.iter().map(|replaced| &replaced.file));
+        Ok(Some(known.find(|f| paths::base_name(&f.path) == name).map(|f| f.path.clone())))
     }
 
     fn remove(&self, path: &str) -> Result<(), LakeError> {

@@ -29,7 +29,8 @@ impl Lake {
             let newest = self.newest(lane)?;
             let opening = self.opening(lane, writer, newest.as_ref(), now_us)?;
             self.failpoint.reach(Place::BeforeOpening)?;
-            let Written::Ours(digest) = ledger::put(store, &opening)? else {
+            let mut seen = None;
+            let Written::Ours(digest) = ledger::put(store, &opening, &mut seen)? else {
                 continue;
             };
             self.failpoint.reach(Place::AfterOpening)?;
@@ -37,7 +38,7 @@ impl Lake {
             let before = newest.as_ref().map(|(record, _)| record);
             let spare = recover::recover(store, self.failpoint.as_ref(), before, &opening)?;
             self.failpoint.reach(Place::AfterRecovery)?;
-            return Ok(self.lane(opening, digest, spare));
+            return Ok(self.lane(opening, digest, spare, seen));
         }
         Err(LakeError::Contended { lane: lane.to_owned(), tries: TRIES })
     }
@@ -102,7 +103,13 @@ impl Lake {
         })
     }
 
-    fn lane(&self, opening: Record, digest: Digest, spare: Option<String>) -> Lane {
+    fn lane(
+        &self,
+        opening: Record,
+        digest: Digest,
+        spare: Option<String>,
+        seen: ledger::Seen,
+    ) -> Lane {
         Lane {
             store: Arc::clone(&self.reader.store),
             failpoint: Arc::clone(&self.failpoint),
@@ -112,6 +119,7 @@ impl Lake {
             newest: opening,
             digest,
             spare,
+            seen,
             state: State::Live,
         }
     }

@@ -1,155 +1,447 @@
-//! The data files: those that records name, all of them, byte for byte, and no others.
+//! The data files: those that the ledger names, all of them, byte for byte, and no others.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
-use bytes::Bytes;
 use tidegauge_flow::Store;
 
-use super::Report;
-use super::chain::LaneRecords;
-use super::rows::Rows;
+use super::chain::Ledger;
+use super::mark::Mark;
+use super::repair::Repair;
+use super::report::Report;
+use super::scan::{Identity, Scan, Scanner, is_missing};
+use super::{Options, split::Sensors, twice};
 use crate::error::LakeError;
 use crate::generation::Generation;
-use crate::lake::{Found, content_problem, locate};
-use crate::parquet;
-use crate::paths::{self, DataFile};
+use crate::paths::{self, CompactFile, DataFile};
 use crate::record::{FileRef, Record, Table};
+use crate::summary::Summary;
+use crate::view;
+
+/// What names a file.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// The record of its epoch.
+    Record(&'a Record),
+    /// The summary that holds its epochs.
+    Summary(&'a Summary),
+}
+
+impl Source<'_> {
+    /// The lane of all rows, if it is one.
+    pub fn lane(&self) -> Option<&str> {
+        match self {
+            Self::Record(record) => Some(&record.lane),
+            Self::Summary(_) => None,
+        }
+    }
+
+    /// Whether a row may say this of itself.
+    pub fn fits(&self, lane: &str, epoch: Option<u64>, set: Option<u64>) -> bool {
+        match self {
+            Self::Record(record) => {
+                record.lane == lane
+                    && epoch.is_none_or(|epoch| epoch == record.epoch)
+                    && set.is_none_or(|set| record.model_sets.contains(&set))
+            }
+            Self::Summary(summary) => {
+                let known = summary.lanes.get(lane);
+                known.is_some_and(|known| epoch.is_none_or(|e| (1..=known.to).contains(&e)))
+            }
+        }
+    }
+}
 
 /// What the files of one record hold.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tally {
     pub n_readings: u128,
-    /// Whether one of them could not be read, so that the sum says nothing.
-    pub unreadable: bool,
+    /// Whether one of them was not read, so that the sum says nothing.
+    pub unread: bool,
 }
 
-/// A file, and the record that names it by its place among the lanes and records.
-struct Named<'a> {
-    file: &'a FileRef,
-    record: &'a Record,
-    lane: usize,
-    place: usize,
+/// What all files hold.
+#[derive(Default)]
+pub(super) struct Tallies {
+    /// By lane and record after the summary.
+    pub records: Vec<Vec<Tally>>,
+    /// Rows and readings of the summary's predictions by lane, where rows tell their lane.
+    pub lanes: BTreeMap<String, (u128, u128)>,
+    /// All of the summary's predictions.
+    pub summary: Tally,
 }
 
-/// Paths of all data files that lie published. To be called before the ledger is read.
-pub(super) fn list(store: &dyn Store) -> Result<Vec<String>, LakeError> {
-    let mut paths = Vec::new();
+/// A file, and what names it.
+pub(super) struct Named<'a> {
+    pub file: &'a FileRef,
+    pub source: Source<'a>,
+    /// Its record's place among the lanes and records.
+    place: Option<(usize, usize)>,
+    /// Whether its bytes are to be proven; otherwise an earlier proof has done that.
+    fresh: bool,
+}
+
+/// Paths and sizes of all data files that lie published. To be called before the ledger is read.
+pub(super) fn list(store: &dyn Store) -> Result<BTreeMap<String, u64>, LakeError> {
+    let mut paths = BTreeMap::new();
     for table in Table::ALL {
-        paths.extend(store.list(table.folder())?.into_iter().map(|entry| entry.path));
+        paths.extend(store.list(table.folder())?.into_iter().map(|entry| (entry.path, entry.size)));
     }
     Ok(paths)
 }
 
-/// Reads every named file; returns what each record's files hold, by lane and record.
+/// Reads every named file; returns what each record's files hold.
 pub(super) fn check(
     store: &dyn Store,
     generation: Option<&Generation>,
-    lanes: &[LaneRecords],
+    ledger: &Ledger,
+    since: Option<&Mark>,
+    options: Options,
     progress: &dyn Fn(u64, u64),
     report: &mut Report,
-) -> Vec<Vec<Tally>> {
-    let mut tallies: Vec<_> =
-        lanes.iter().map(|lane| vec![Tally::default(); lane.records.len()]).collect();
-    let mut named = in_order(lanes);
-    // One date's files lie together, and equal windows have equal dates: so the set of rows seen is
-    // never larger than one date.
-    named.sort_by(|a, b| (a.file.table, &a.file.path).cmp(&(b.file.table, &b.file.path)));
-    let total = named.len() as u64;
+) -> Tallies {
+    let named = in_order(ledger, since);
+    let lanes = ledger.lanes.iter();
+    let records = lanes.map(|lane| vec![Tally::default(); lane.records.len()]).collect();
+    let (total, done) = (named.len() as u64, 0);
     report.files = total;
-    let mut rows = Rows::new(generation);
-    let mut last: Option<&str> = None;
-    for (done, one) in (1..).zip(&named) {
-        let tally = &mut tallies[one.lane][one.place];
-        if last == Some(&one.file.path) {
-            report.problem(&one.file.path, "two entries of the ledger name it");
+    let mut proof = Proof {
+        store,
+        identity: Identity::new(generation),
+        generation,
+        ledger,
+        named: &named,
+        options,
+        sensors: Sensors::new(generation, ledger),
+        tallies: Tallies { records, ..Tallies::default() },
+        progress,
+        done,
+        report,
+    };
+    proof.names();
+    for part in parts(&named, since.is_some()).values() {
+        proof.part(part);
+    }
+    proof.sensors.tell(proof.report, store, &proof.identity, &named);
+    proof.tallies
+}
+
+/// Files whose rows are compared with each other. Equal windows have equal dates; a reject may come
+/// again at any time.
+fn parts<'a>(named: &[Named<'a>], by_date: bool) -> BTreeMap<(Table, &'a str), Vec<usize>> {
+    let mut parts: BTreeMap<(Table, &str), Vec<usize>> = BTreeMap::new();
+    for (n, one) in named.iter().enumerate() {
+        let date = paths::date_of(&one.file.path).unwrap_or_default();
+        let whole = one.file.table != Table::Predictions && !by_date;
+        parts.entry((one.file.table, if whole { "" } else { date })).or_default().push(n);
+    }
+    parts
+}
+
+/// The proof of all files, under way.
+struct Proof<'a, 'r> {
+    store: &'a dyn Store,
+    identity: Identity,
+    generation: Option<&'a Generation>,
+    ledger: &'a Ledger,
+    named: &'a [Named<'a>],
+    options: Options,
+    sensors: Sensors,
+    tallies: Tallies,
+    progress: &'a dyn Fn(u64, u64),
+    done: u64,
+    report: &'r mut Report,
+}
+
+impl Proof<'_, '_> {
+    /// A file's name says who wrote it; what names it must be theirs.
+    fn names(&mut self) {
+        let mut last: Option<&str> = None;
+        for one in self.named {
+            let path = &one.file.path;
+            if last == Some(path) {
+                let what = "two entries of the ledger name it";
+                self.report.problem(path, what, Repair::Report);
+            }
+            last = Some(path);
+            if !path.starts_with(one.file.table.folder()) || paths::date_of(path).is_none() {
+                let what = format!("it is not in the folder of {}", one.file.table.as_str());
+                self.report.problem(path, what, Repair::Report);
+            }
+            if let Some(what) = name_problem(one, self.generation) {
+                self.report.problem(path, what, Repair::Report);
+            }
         }
-        last = Some(&one.file.path);
-        name_problems(one, report);
-        check_one(store, one, &mut rows, tally, report);
-        progress(done, total);
     }
-    tallies
+
+    /// Files that are compared with each other, as often as their rows need.
+    fn part(&mut self, part: &[usize]) {
+        let fresh: Vec<&Named<'_>> =
+            part.iter().map(|&n| &self.named[n]).filter(|one| one.fresh).collect();
+        let ends = fresh.iter().filter_map(|one| one.file.window_end_us);
+        let range = ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let meets = |one: &Named<'_>| match (range, one.file.window_end_us) {
+            (Some(new), Some(old)) => old.0 <= new.1 && new.0 <= old.1,
+            _ => true,
+        };
+        let needed = |n: &usize| {
+            let one = &self.named[*n];
+            !fresh.is_empty() && (one.fresh || meets(one))
+        };
+        let (read, skipped): (Vec<usize>, Vec<usize>) = part.iter().copied().partition(needed);
+        for &n in &skipped {
+            self.sum_of(&self.named[n]).unread = true;
+        }
+        let rows: u64 = read.iter().map(|&n| self.named[n].file.rows).sum();
+        let most = self.options.rows_max.max(1) as u64;
+        let passes = rows.div_ceil(most).max(1);
+        for pass in 0..passes {
+            let numbers = self.pass(&read, (pass, passes));
+            let twice = twice::numbers(numbers);
+            if !twice.is_empty() {
+                let known = twice::Known::new(self.store, &self.identity, self.ledger);
+                known.tell(&twice, read.iter().map(|&n| &self.named[n]), self.report);
+            }
+        }
+        if !skipped.is_empty() {
+            self.done += skipped.len() as u64;
+            (self.progress)(self.done, self.named.len() as u64);
+        }
+    }
+
+    /// Reads files in parallel; returns the numbers of their rows.
+    fn pass(&mut self, read: &[usize], pass: (u64, u64)) -> Vec<u64> {
+        let (store, named) = (self.store, self.named);
+        let identity = std::mem::replace(&mut self.identity, Identity { key: Vec::new() });
+        let scanner = Scanner { store, identity: &identity, pass };
+        let first = pass.0 == 0;
+        let scan = |at: usize| {
+            let one = &named[read[at]];
+            if one.fresh && first {
+                scanner.prove(one.file, &one.source)
+            } else {
+                scanner.again(one.file).map(|hashes| Scan { hashes, ..Scan::default() })
+            }
+        };
+        let mut numbers = Vec::new();
+        let mut found: BTreeMap<usize, Result<Scan, LakeError>> = BTreeMap::new();
+        in_parallel(self.options.threads, read.len(), &scan, &mut |at, mut result| {
+            if let Ok(scan) = &mut result {
+                numbers.append(&mut scan.hashes);
+                self.sensors.add(std::mem::take(&mut scan.sensors), &scan.lane_names, read[at]);
+            }
+            found.insert(at, result);
+            if first {
+                self.done += 1;
+                (self.progress)(self.done, named.len() as u64);
+            }
+        });
+        self.identity = identity;
+        if first {
+            for (at, result) in found {
+                self.take(&named[read[at]], result);
+            }
+        }
+        numbers
+    }
+
+    fn take(&mut self, one: &Named<'_>, result: Result<Scan, LakeError>) {
+        let path = &one.file.path;
+        let mut tally = Tally::default();
+        match result {
+            Ok(scan) if one.fresh => {
+                tally.n_readings = scan.n_readings;
+                self.report.files_read += 1;
+                self.report.bytes_read += one.file.bytes;
+                if one.file.table == Table::Predictions {
+                    self.report.rows += one.file.rows;
+                }
+                if matches!(one.source, Source::Summary(_)) {
+                    for (lane, sums) in scan.lanes {
+                        let known = self.tallies.lanes.entry(lane).or_default();
+                        *known = (known.0 + sums.0, known.1 + sums.1);
+                    }
+                }
+                for what in scan.problems {
+                    self.report.problem(path, what, Repair::Report);
+                }
+                if scan.staged {
+                    let what =
+                        "it is committed and not published yet; taking its lane publishes it";
+                    self.report.note(path, what, Repair::Finish);
+                }
+            }
+            Ok(_) => tally.unread = true,
+            Err(error) => {
+                tally.unread = true;
+                if is_missing(&error) && self.is_replaced(path) {
+                    let what = "it was compacted while the lake was read: the next proof reads it";
+                    self.report.note(path, what, Repair::Nothing);
+                } else {
+                    self.report.failure(path, error, Repair::RestoreFile);
+                }
+            }
+        }
+        let sum = self.sum_of(one);
+        sum.n_readings += tally.n_readings;
+        sum.unread |= tally.unread;
+    }
+
+    /// What the files of the same record, or of the summary, hold.
+    fn sum_of(&mut self, one: &Named<'_>) -> &mut Tally {
+        match one.place {
+            Some((lane, place)) => &mut self.tallies.records[lane][place],
+            None => &mut self.tallies.summary,
+        }
+    }
+
+    /// Whether a file counts no more since we read the ledger.
+    fn is_replaced(&self, path: &str) -> bool {
+        let ours = self.ledger.summary.as_ref().map_or(0, |summary| summary.number);
+        match view::newest_summary(self.store) {
+            Ok(Some((newest, _))) => {
+                newest.number > ours && !newest.files.iter().any(|live| live.file.path == path)
+            }
+            _ => false,
+        }
+    }
 }
 
-/// Published files that no record names. A file of a later epoch than the newest record cannot be
-/// there: it was listed before the ledger was read.
-pub(super) fn unnamed(listed: &[String], lanes: &[LaneRecords], report: &mut Report) {
-    let records = || lanes.iter().flat_map(|lane| &lane.records);
-    let named: HashSet<&str> =
-        records().flat_map(|record| &record.files).map(|file| file.path.as_str()).collect();
-    for path in listed.iter().filter(|path| !named.contains(path.as_str())) {
-        report.problem(path, "no record names it");
+/// Runs `scan` for 0 to `n` on some threads; `take` gets the results as they come.
+fn in_parallel<T: Send>(
+    threads: usize,
+    n: usize,
+    scan: &(dyn Fn(usize) -> T + Sync),
+    take: &mut dyn FnMut(usize, T),
+) {
+    let threads = threads.min(n);
+    if threads <= 1 {
+        (0..n).for_each(|at| take(at, scan(at)));
+        return;
+    }
+    let next = AtomicUsize::new(0);
+    // No more than one result per thread waits.
+    let (sender, results) = mpsc::sync_channel(threads);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= n || sender.send((at, scan(at))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (at, result) in results {
+            take(at, result);
+        }
+    });
+}
+
+/// Published files that nothing names.
+pub(super) fn unnamed(
+    store: &dyn Store,
+    listed: &BTreeMap<String, u64>,
+    ledger: &Ledger,
+    report: &mut Report,
+) {
+    let records = || ledger.lanes.iter().flat_map(|lane| &lane.records);
+    let summary = ledger.summary.iter();
+    let live = summary.clone().flat_map(|s| s.files.iter().map(|live| &live.file));
+    let replaced = summary.flat_map(|s| s.replaced.iter().map(|replaced| &replaced.file));
+    let named: HashSet<&str> = records()
+        .flat_map(|record| &record.files)
+        .chain(live)
+        .chain(replaced)
+        .map(|file| file.path.as_str())
+        .collect();
+    let newest = ledger.summary.as_ref().map_or(0, |summary| summary.number);
+    for path in listed.keys().filter(|path| !named.contains(path.as_str())) {
+        let later = CompactFile::parse(path).is_some_and(|file| file.summary > newest);
+        if !store.renames() && (is_pending(path, ledger) || is_gone(store, path)) {
+            let what = "no record names it yet: its commit is under way, or its writer died";
+            report.note(path, what, Repair::Finish);
+        } else if later && !store.renames() {
+            let what = "no summary names it yet: a maintenance run is under way, or died";
+            report.note(path, what, Repair::Finish);
+        } else {
+            report.problem(path, "no record names it", Repair::DeleteOrphan);
+        }
     }
 }
 
-fn in_order(lanes: &[LaneRecords]) -> Vec<Named<'_>> {
+/// Whether a file is of an epoch that its lane has not come to: where files have their final names before
+/// their record, whoever writes that record decides about it.
+fn is_pending(path: &str, ledger: &Ledger) -> bool {
+    let Some(file) = DataFile::parse(path) else {
+        return false;
+    };
+    let lane = ledger.lanes.iter().find(|lane| lane.lane == file.lane);
+    let newest = lane.and_then(|lane| lane.newest.as_ref()).map_or(0, |(record, _)| record.epoch);
+    file.epoch > newest
+}
+
+/// Whether a file was removed since it was listed: by a writer who lost its lane, or by the next one.
+fn is_gone(store: &dyn Store, path: &str) -> bool {
+    matches!(store.size(path), Ok(None))
+}
+
+fn in_order<'a>(ledger: &'a Ledger, since: Option<&Mark>) -> Vec<Named<'a>> {
+    let fresh = |file: &FileRef| since.is_none_or(|mark| !mark.covers(&file.path));
     let mut named = Vec::new();
-    for (lane, records) in lanes.iter().enumerate() {
+    if let Some(summary) = &ledger.summary {
+        let one = |file: &'a FileRef| Named {
+            file,
+            source: Source::Summary(summary),
+            place: None,
+            fresh: fresh(file),
+        };
+        named.extend(summary.files.iter().map(|live| one(&live.file)));
+    }
+    for (lane, records) in ledger.lanes.iter().enumerate() {
         for (place, record) in records.records.iter().enumerate() {
-            named.extend(record.files.iter().map(|file| Named { file, record, lane, place }));
+            let source = Source::Record(record);
+            let one = |file: &'a FileRef| Named {
+                file,
+                source,
+                place: Some((lane, place)),
+                fresh: fresh(file),
+            };
+            named.extend(record.files.iter().map(one));
         }
     }
+    named.sort_by(|a, b| (a.file.table, &a.file.path).cmp(&(b.file.table, &b.file.path)));
     named
 }
 
-/// A file's name says who wrote it; its record must be theirs.
-fn name_problems(one: &Named<'_>, report: &mut Report) {
-    let Named { file, record, .. } = one;
-    let fits = |name: &DataFile| {
-        name.lane == record.lane
-            && name.epoch == record.epoch
-            && name.writer == record.writer
-            && name.generation == record.generation
-    };
-    let in_table = file.path.starts_with(file.table.folder());
-    if !in_table || paths::date_of(&file.path).is_none() {
-        report.problem(&file.path, format!("it is not in the folder of {}", file.table.as_str()));
-    }
-    if !DataFile::parse(&file.path).as_ref().is_some_and(fits) {
-        let (lane, epoch) = (&record.lane, record.epoch);
-        report.problem(&file.path, format!("its name is not of lane {lane} epoch {epoch}"));
-    }
-}
-
-fn check_one(
-    store: &dyn Store,
-    one: &Named<'_>,
-    rows: &mut Rows,
-    tally: &mut Tally,
-    report: &mut Report,
-) {
+/// Why a file's name is not that of its writer.
+fn name_problem(one: &Named<'_>, generation: Option<&Generation>) -> Option<String> {
     let path = &one.file.path;
-    let read = read_whole(store, one, report).and_then(|bytes| rows.check(one.file, bytes, report));
-    match read {
-        Ok(n_readings) => {
-            tally.n_readings += n_readings;
-            if one.file.table == Table::Predictions {
-                report.rows += one.file.rows;
-            }
+    match one.source {
+        Source::Record(record) => {
+            let fits = |name: &DataFile| {
+                name.lane == record.lane
+                    && name.epoch == record.epoch
+                    && name.writer == record.writer
+                    && name.generation == record.generation
+            };
+            let fits = DataFile::parse(path).as_ref().is_some_and(fits);
+            let (lane, epoch) = (&record.lane, record.epoch);
+            (!fits).then(|| format!("its name is not of lane {lane} epoch {epoch}"))
         }
-        Err(error) => {
-            tally.unreadable = true;
-            report.failure(path, error);
+        Source::Summary(summary) => {
+            let ours = |number: u64| generation.is_none_or(|g| g.number == number);
+            let compacted = CompactFile::parse(path)
+                .is_some_and(|name| name.summary <= summary.number && ours(name.generation));
+            let committed = DataFile::parse(path).is_some_and(|name| {
+                let lane = summary.lanes.get(&name.lane);
+                lane.is_some_and(|lane| name.epoch <= lane.to) && ours(name.generation)
+            });
+            (!compacted && !committed).then(|| "its name is of no epoch in the summary".to_owned())
         }
     }
-}
-
-/// The file's bytes, if they are those of its record.
-fn read_whole(store: &dyn Store, one: &Named<'_>, report: &mut Report) -> Result<Bytes, LakeError> {
-    let path = &one.file.path;
-    let (bytes, found) = locate(store, path)?;
-    if let Some(what) = content_problem(&bytes, one.file.bytes, &one.file.sha256) {
-        return Err(LakeError::damaged(path, what));
-    }
-    let bytes = Bytes::from(bytes);
-    let rows = parquet::rows(bytes.clone())
-        .map_err(|source| LakeError::Parquet { path: path.clone(), source })?;
-    if rows != one.file.rows {
-        let what = format!("it has {rows} rows and its record says {}", one.file.rows);
-        return Err(LakeError::damaged(path, what));
-    }
-    if found == Found::Staged {
-        report.note(path, "it is committed and not published yet; taking its lane publishes it");
-    }
-    Ok(bytes)
 }

@@ -12,8 +12,8 @@ use super::*;
 struct FromZero;
 
 impl LaneOwner for FromZero {
-    fn assigned(&mut self, given: &[i32], _: &dyn Origins) -> Result<Vec<i64>, OwnerError> {
-        Ok(vec![0; given.len()])
+    fn assigned(&mut self, given: &[i32], _: &dyn Origins) -> Result<Vec<Begin>, OwnerError> {
+        Ok(vec![Begin::At(0); given.len()])
     }
 
     fn revoked(&mut self, _: &[i32], _: Revoked) -> Result<Vec<(i32, i64)>, OwnerError> {

@@ -34,7 +34,7 @@ fn a_partition_that_went_is_not_admitted_until_it_is_begun_again_from_anywhere()
     handed.begin(1, 0);
     assert!(handed.admit(1, 8));
     handed.end(&[1]);
-    assert!(!handed.admit(1, 9) && !handed.holds(1) && handed.holds(0));
+    assert!(!handed.admit(1, 9) && !handed.reads(1) && handed.reads(0));
     handed.begin(1, 3);
     assert_eq!(moved(&handed), []);
     assert!(handed.admit(1, 3), "its owner may name an offset below the old one");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::super::{
-    Compression, Consumer, EndOffsets, KafkaSettings, LaneOwner, Leave, Origins, Outgoing,
+    Begin, Compression, Consumer, EndOffsets, KafkaSettings, LaneOwner, Leave, Origins, Outgoing,
     OwnerError, Producer, ProducerSettings, Revoked, Start,
 };
 use super::*;
@@ -14,9 +14,13 @@ use super::*;
 struct Ledger(BTreeMap<i32, i64>);
 
 impl LaneOwner for Ledger {
-    fn assigned(&mut self, given: &[i32], origins: &dyn Origins) -> Result<Vec<i64>, OwnerError> {
-        let next = |p: &i32| self.0.get(p).map_or_else(|| origins.offset(*p), |next| Ok(*next));
-        Ok(given.iter().map(next).collect::<Result<_, _>>()?)
+    fn assigned(&mut self, given: &[i32], origins: &dyn Origins) -> Result<Vec<Begin>, OwnerError> {
+        let next = |p: &i32| match self.0.get(p) {
+            Some(next) => Ok(*next),
+            None => origins.offset(*p),
+        };
+        let begin = |p| Ok(Begin::At(next(p)?));
+        given.iter().map(begin).collect()
     }
 
     fn revoked(&mut self, _: &[i32], _: Revoked) -> Result<Vec<(i32, i64)>, OwnerError> {

@@ -1,0 +1,278 @@
+//! How a lane's epoch gets into the lake: cut here, written elsewhere, landed here.
+//!
+//! ```text
+//! cut (the lane's thread) -> ledger.commit (another thread) -> land (the lane's thread)
+//! ```
+//!
+//! *Guarantees*: a cut owns copies of all that it commits. The next epoch is not cut before this one has
+//! landed. When it fails, the lane is not usable: what was fed since the cut belongs to no epoch.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use thiserror::Error;
+use tidegauge_flow::{Partition, Span};
+use tidegauge_ingest::Ends;
+use tidegauge_score::Models;
+use tidegauge_sink::{Committed, Cut, Lane as Ledger};
+
+use super::{Lane, epoch};
+use crate::executor::Submitted;
+use crate::pipeline::Pipeline;
+
+/// Where the lane's ledger is.
+pub(super) enum Hold {
+    Here(Box<Ledger>),
+    /// With the epoch that is being written.
+    Away(Flight),
+    /// Lost with an epoch that failed.
+    Gone,
+}
+
+/// An epoch in flight.
+pub(super) struct Flight {
+    landed: Arc<Mutex<Option<Landed>>>,
+    submitted: Box<dyn Submitted>,
+    anomalies: u64,
+    /// What the cut holds in memory.
+    bytes: usize,
+}
+
+/// What comes back.
+struct Landed {
+    ledger: Box<Ledger>,
+    committed: Result<Committed>,
+    newer: Result<Option<Models>>,
+    seconds: f64,
+}
+
+/// Who says whether an input is still the same.
+#[derive(Clone)]
+pub(super) struct Witness {
+    pub ends: Arc<dyn Ends>,
+    pub topic: Arc<str>,
+    pub id: Arc<str>,
+}
+
+/// What was read since the last commit may be of another topic than the ledger's.
+#[derive(Debug, Error)]
+#[error(
+    "topic {topic} was deleted and made anew while it was read: nothing of this epoch is committed"
+)]
+pub struct OtherTopic {
+    topic: Arc<str>,
+}
+
+impl Witness {
+    /// What was read before `cut_at` is of the same topic, if the topic is the same after it. Nobody who
+    /// says so is no objection: brokers may be away for a while, or know no ids.
+    fn check(&self, cut_at: Instant) -> Result<(), OtherTopic> {
+        match self.ends.identity_since(cut_at) {
+            Some(id) if id != self.id => Err(OtherTopic { topic: self.topic.clone() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One epoch of a lane that is in the lake.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    pub epoch: u64,
+    pub rows: u64,
+    /// The next offset of each input.
+    pub next: Vec<(Partition, i64)>,
+}
+
+impl Lane {
+    /// Whether an epoch is being written.
+    pub fn is_in_flight(&self) -> bool {
+        matches!(self.hold, Hold::Away(_))
+    }
+
+    /// Cuts the running epoch, if it has anything, and lets it be written; says whether it did. Without
+    /// anything to commit it only looks for newer models.
+    ///
+    /// # Errors
+    /// When the state cannot be encoded; the lane is then not usable.
+    ///
+    /// # Panics
+    /// While an epoch is in flight: see [`Lane::land`].
+    pub fn cut(&mut self, now_us: i64) -> Result<bool> {
+        assert!(!self.is_in_flight(), "lane {} has an epoch in flight", self.name);
+        if matches!(self.hold, Hold::Gone) {
+            return Err(anyhow!("lane {} has lost its ledger with a failed epoch", self.name));
+        }
+        if !self.has_something() {
+            let newer = self.pipeline.newer_models(self.scorer.model_sets());
+            self.take_models(newer);
+            return Ok(false);
+        }
+        let began = self.pipeline.clock.instant();
+        let bytes = self.epoch.bytes();
+        let (cut, anomalies) = self.make_cut()?;
+        let bytes = bytes + cut.checkpoint.as_ref().map_or(0, Vec::len);
+        // From here on the next epoch runs, and it may have other models.
+        self.running += 1;
+        self.inputs.iter_mut().for_each(|i| i.from = i.next);
+        if let Some(models) = self.newer.take() {
+            self.take_models(Ok(Some(models)));
+        }
+        let Hold::Here(ledger) = std::mem::replace(&mut self.hold, Hold::Gone) else {
+            return Err(anyhow!("lane {} has lost its ledger with a failed epoch", self.name));
+        };
+        self.hold = Hold::Away(Flight { bytes, ..self.launch(ledger, cut, anomalies, now_us) });
+        self.weigh();
+        let stall = self.pipeline.clock.instant() - began;
+        self.pipeline.metrics.commit_stall_seconds.observe(stall.as_secs_f64());
+        Ok(true)
+    }
+
+    /// Takes down what has become of an epoch in flight, if it is done.
+    ///
+    /// # Errors
+    /// When it is not in the lake; the lane is then not usable.
+    pub fn land(&mut self) -> Result<Option<Settled>> {
+        match &self.hold {
+            Hold::Away(flight) if flight.submitted.is_done() => {}
+            _ => return Ok(None),
+        }
+        let Hold::Away(flight) = std::mem::replace(&mut self.hold, Hold::Gone) else {
+            return Ok(None);
+        };
+        let landed = flight.landed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Landed { ledger, committed, newer, seconds }) = landed else {
+            return Err(anyhow!("a commit of lane {} panicked: this is a bug", self.name));
+        };
+        let committed = committed?;
+        let record = ledger.newest();
+        self.pipeline.metrics.commit_seconds.observe(seconds);
+        self.metrics.commits.inc();
+        for file in &record.files {
+            self.metrics.files.at(file.table as usize).inc();
+            self.metrics.file_rows.at(file.table as usize).inc_by(file.rows);
+        }
+        self.pipeline.add(&record.counters, flight.anomalies);
+        let next = ledger.positions().iter().map(|(p, next)| (p.clone(), *next)).collect();
+        self.hold = Hold::Here(ledger);
+        self.weigh();
+        match newer {
+            // Rows of the running epoch have other models already: the next one gets these.
+            Ok(Some(models)) if self.epoch.rows() > 0 => self.newer = Some(models),
+            newer => self.take_models(newer),
+        }
+        Ok(Some(Settled { epoch: committed.epoch, rows: committed.rows, next }))
+    }
+
+    /// Waits until no epoch is in flight that is not done, at most until an instant; says whether it is so.
+    pub fn wait(&self, until: Option<Instant>) -> bool {
+        match &self.hold {
+            Hold::Away(flight) => flight.submitted.wait(until),
+            Hold::Here(_) | Hold::Gone => true,
+        }
+    }
+
+    /// Commits all that was fed, and waits for it as long as it takes.
+    ///
+    /// # Errors
+    /// When it can't be committed; the lane is then not usable.
+    pub fn commit(&mut self, now_us: i64) -> Result<Option<Settled>> {
+        self.wait(None);
+        let before = self.land()?;
+        self.cut(now_us)?;
+        self.wait(None);
+        Ok(self.land()?.or(before))
+    }
+
+    /// The ledger, between two commits.
+    #[cfg(test)]
+    pub(super) fn ledger(&self) -> &Ledger {
+        match &self.hold {
+            Hold::Here(ledger) => ledger,
+            Hold::Away(_) | Hold::Gone => panic!("lane {} has its ledger away", self.name),
+        }
+    }
+
+    /// What an epoch in flight holds in memory.
+    pub(super) fn flight_bytes(&self) -> usize {
+        match &self.hold {
+            Hold::Away(flight) => flight.bytes,
+            Hold::Here(_) | Hold::Gone => 0,
+        }
+    }
+
+    fn has_something(&self) -> bool {
+        self.inputs.iter().any(|i| i.next > i.from || i.is_new)
+            || self.identities_changed
+            || !self.epoch.is_empty()
+    }
+
+    fn make_cut(&mut self) -> Result<(Cut, u64)> {
+        let spans =
+            self.inputs.iter().map(|i| (i.partition.clone(), Span { from: i.from, to: i.next }));
+        let spans = spans.collect();
+        self.inputs.iter_mut().for_each(|i| i.is_new = false);
+        self.identities_changed = false;
+        let checkpoint = self.windows.checkpoint(&self.sensors)?;
+        let epoch = std::mem::take(&mut self.epoch);
+        let anomalies = epoch.anomalies;
+        let cut = epoch.cut(epoch::State {
+            spans,
+            inputs: self.identities.clone(),
+            checkpoint,
+            watermark_ns: self.windows.watermark_ns(),
+            model_sets: self.scorer.model_sets().to_vec(),
+            open: self.windows.open_readings(),
+        })?;
+        Ok((cut, anomalies))
+    }
+
+    fn launch(&self, mut ledger: Box<Ledger>, cut: Cut, anomalies: u64, now_us: i64) -> Flight {
+        let landed = Arc::new(Mutex::new(None));
+        let (slot, pipeline) = (landed.clone(), self.pipeline.clone());
+        let in_force = self.scorer.model_sets().to_vec();
+        let (witness, cut_at) = (self.witness.clone(), pipeline.clock.instant());
+        let work = move || {
+            let began = pipeline.clock.instant();
+            let same = witness.map_or(Ok(()), |witness| witness.check(cut_at));
+            let committed = match same {
+                Ok(()) => ledger.commit(cut, now_us).map_err(anyhow::Error::from),
+                Err(other) => Err(other.into()),
+            };
+            let seconds = (pipeline.clock.instant() - began).as_secs_f64();
+            let newer = newer_models(&pipeline, &in_force, committed.is_ok());
+            let back = Landed { ledger, committed, newer, seconds };
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(back);
+        };
+        let submitted = self.pipeline.commits.submit(Box::new(work));
+        Flight { landed, submitted, anomalies, bytes: 0 }
+    }
+
+    /// Puts newer models in force, if there are any. Models that can't be read or don't fit never take the
+    /// place of good ones.
+    fn take_models(&mut self, newer: Result<Option<Models>>) {
+        let replaced = newer.and_then(|models| match models {
+            Some(models) => Ok(self.scorer.replace_models(Some(models)).map(|()| true)?),
+            None => Ok(false),
+        });
+        match replaced {
+            Ok(true) => {
+                let sets = self.scorer.model_sets();
+                tracing::info!(lane = &*self.name, ?sets, "models replaced");
+            }
+            Ok(false) => {}
+            Err(error) => {
+                let alias = &self.pipeline.config.models.alias;
+                self.pipeline.metrics.model_reload_failures.inc();
+                tracing::error!(
+                    lane = &*self.name, alias, %error, "models kept: the new ones cannot be used"
+                );
+            }
+        }
+    }
+}
+
+/// Looked for where the epoch is written: a read of the store is nothing that a lane should wait for.
+fn newer_models(pipeline: &Pipeline, in_force: &[u64], wanted: bool) -> Result<Option<Models>> {
+    if wanted { pipeline.newer_models(in_force) } else { Ok(None) }
+}

@@ -1,0 +1,151 @@
+//! The memory budget of a process: what its lanes hold, together.
+//!
+//! Counted are open windows, sensors, and the rows, late readings and rejects that no commit has written
+//! yet. Not counted is what a process needs anyway: code, the Kafka client's queues (64 MiB a thread),
+//! models.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tidegauge_serve::Metrics;
+
+/// The part of the machine's memory that lanes may hold by default, in percent.
+const DEFAULT_PERCENT: u64 = 60;
+/// Lanes that were paused go on below this part of the budget, in percent.
+const RELIEVED_PERCENT: u64 = 80;
+/// Beyond this part of the budget, pausing has not helped, in percent.
+const HOPELESS_PERCENT: u64 = 125;
+
+/// The budget and what is used of it, bytes.
+#[derive(Debug)]
+pub struct Memory {
+    budget: u64,
+    used: AtomicU64,
+    metrics: Arc<Metrics>,
+}
+
+/// What one lane holds. Given back when it is dropped.
+#[derive(Debug)]
+pub struct Share {
+    memory: Arc<Memory>,
+    bytes: u64,
+}
+
+impl Memory {
+    /// With this budget, or else a part of what the machine or the container has.
+    pub fn new(budget: Option<u64>, metrics: Arc<Metrics>) -> Arc<Self> {
+        let of_machine = || machine_bytes().map(|bytes| bytes / 100 * DEFAULT_PERCENT);
+        let budget = budget.or_else(of_machine).unwrap_or(u64::MAX);
+        metrics.memory_budget.set(level(budget));
+        Arc::new(Self { budget, used: AtomicU64::new(0), metrics })
+    }
+
+    /// A lane's share, nothing yet.
+    pub fn share(self: &Arc<Self>) -> Share {
+        Share { memory: self.clone(), bytes: 0 }
+    }
+
+    /// The budget, bytes.
+    pub fn budget(&self) -> u64 {
+        self.budget
+    }
+
+    /// Whether lanes hold more than they should.
+    pub fn is_over(&self) -> bool {
+        self.used() > self.budget
+    }
+
+    /// Whether lanes may go on that were paused.
+    pub fn is_relieved(&self) -> bool {
+        self.used() < part(self.budget, RELIEVED_PERCENT)
+    }
+
+    /// Whether pausing has not helped.
+    pub fn is_hopeless(&self) -> bool {
+        self.used() > part(self.budget, HOPELESS_PERCENT)
+    }
+
+    fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+impl Share {
+    /// The lane holds this much now.
+    pub fn set(&mut self, bytes: u64) {
+        let used = &self.memory.used;
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        let now = match bytes >= before {
+            true => used.fetch_add(bytes - before, Ordering::Relaxed) + (bytes - before),
+            false => used.fetch_sub(before - bytes, Ordering::Relaxed) - (before - bytes),
+        };
+        self.memory.metrics.memory_used.set(level(now));
+    }
+
+    /// What it held when that was last said.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+fn part(bytes: u64, percent: u64) -> u64 {
+    u64::try_from(u128::from(bytes) * u128::from(percent) / 100).unwrap_or(u64::MAX)
+}
+
+fn level(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// What the machine has, or the container if that is less; `None` where nobody says so.
+fn machine_bytes() -> Option<u64> {
+    const LIMITS: [&str; 2] =
+        ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let limit = |path: &&str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let limits = LIMITS.iter().filter_map(limit);
+    let all = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
+    limits.chain(all).min()
+}
+
+/// The total of `/proc/meminfo`, bytes.
+fn total(text: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fm_19_shares_add_up_and_are_given_back() {
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let memory = Memory::new(Some(1_000), metrics.clone());
+        let (mut one, mut two) = (memory.share(), memory.share());
+        one.set(700);
+        two.set(200);
+        assert!(!memory.is_over() && !memory.is_relieved());
+        two.set(301);
+        assert!(memory.is_over() && !memory.is_hopeless());
+        two.set(600);
+        assert!(memory.is_hopeless());
+        assert_eq!(metrics.sum("tidegauge_memory_used_bytes"), 1300.0);
+        drop(one);
+        assert!(memory.is_relieved());
+        assert_eq!(metrics.sum("tidegauge_memory_used_bytes"), 600.0);
+        assert_eq!(metrics.sum("tidegauge_memory_budget_bytes"), 1000.0);
+    }
+
+    #[test]
+    fn the_machine_says_what_it_has() {
+        assert_eq!(total("MemTotal:       24 kB\nMemFree: 1 kB\n"), Some(24 * 1024));
+        assert_eq!(total("nothing"), None);
+    }
+}

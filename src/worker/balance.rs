@@ -1,0 +1,93 @@
+//! Keeps what lanes hold in memory within the budget of the process.
+//!
+//! First what is due is written early. Then lanes are paused, the largest first; one that has input goes on
+//! always, so that its watermark moves and its windows close. Below four fifths of the budget all go on.
+
+use anyhow::{Result, anyhow};
+
+use super::held::{Consuming, Held, Pause};
+use super::lanes::Lanes;
+
+impl Lanes {
+    /// Pauses or lets go on, one step at a time.
+    ///
+    /// # Errors
+    /// When one lane alone needs more than the budget.
+    pub(super) fn balance(&mut self) -> Result<()> {
+        let memory = self.pipeline.memory.clone();
+        if memory.is_over() {
+            self.relieve()?;
+        } else if memory.is_relieved() {
+            let paused = self.consuming().filter(|(_, held)| held.pause.memory).map(|(p, _)| p);
+            for partition in paused.collect::<Vec<i32>>() {
+                self.pause(partition, false);
+            }
+        }
+        Ok(())
+    }
+
+    fn relieve(&mut self) -> Result<()> {
+        for held in self.consuming() {
+            held.1.due |= held.1.lane.has_rows_in_hand();
+        }
+        let runner = self.runner();
+        if let Some(runner) = runner {
+            self.pause(runner, false);
+        }
+        let others = self.consuming().filter(|(p, held)| Some(*p) != runner && !held.pause.memory);
+        let largest = others.map(|(p, held)| (held.lane.bytes(), p)).max();
+        match largest {
+            Some((_, partition)) => self.pause(partition, true),
+            None => self.check_hope(runner)?,
+        }
+        Ok(())
+    }
+
+    /// The lane that goes on: the one that does, as long as it has input; then the one furthest behind.
+    fn runner(&mut self) -> Option<i32> {
+        let has_input = |held: &Consuming| held.lane.idle.silence().is_zero();
+        let candidates = self.consuming().filter(|(_, held)| has_input(held));
+        let rank = |(p, held): (i32, &mut Consuming)| {
+            ((held.pause.memory, held.lane.watermark_ns(), p), p)
+        };
+        candidates.map(rank).min().map(|(_, partition)| partition)
+    }
+
+    /// All others are paused and nothing waits to be written: it is the windows that do not fit.
+    fn check_hope(&mut self, runner: Option<i32>) -> Result<()> {
+        let memory = self.pipeline.memory.clone();
+        let waits = |held: &Consuming| held.lane.is_in_flight() || held.lane.has_rows_in_hand();
+        if !memory.is_hopeless() || self.consuming().any(|(_, held)| waits(held)) {
+            return Ok(());
+        }
+        let Some((_, held)) = self.consuming().find(|(p, _)| Some(*p) == runner) else {
+            return Ok(());
+        };
+        Err(anyhow!(
+            "the open windows do not fit into memory: lane {} alone holds {} bytes, the budget of the \
+             process is {} bytes; raise [limits] memory, shorten the windows or add processes",
+            held.lane.name(),
+            held.lane.bytes(),
+            memory.budget()
+        ))
+    }
+
+    fn pause(&mut self, partition: i32, memory: bool) {
+        let now = self.now();
+        let Some(Held::Consuming(held)) = self.held.get_mut(&partition) else { return };
+        if held.pause.memory == memory {
+            return;
+        }
+        let lane = held.lane.name();
+        tracing::debug!(lane, bytes = held.lane.bytes(), paused = memory, "memory");
+        let pause = Pause { memory, ..held.pause };
+        held.set_pause(pause, partition, now, &mut self.orders);
+    }
+
+    fn consuming(&mut self) -> impl Iterator<Item = (i32, &mut Consuming)> {
+        self.held.iter_mut().filter_map(|(partition, held)| match held {
+            Held::Consuming(held) => Some((*partition, &mut **held)),
+            Held::Waiting(_) => None,
+        })
+    }
+}

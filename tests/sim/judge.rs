@@ -1,0 +1,280 @@
+//! The judgement at the end of a seed: the lake read back and compared with the oracle, row by row.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type};
+use tidegauge_sink::{Lake, Reader, Record, Table, parquet, verify};
+
+use crate::models::threshold;
+use crate::oracle::{self, Expected};
+use crate::scenario::Scenario;
+use crate::store::SimStore;
+use crate::world::World;
+
+/// What a seed's lake held, for the totals.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Totals {
+    pub records: u64,
+    pub rows: u64,
+    pub late: u64,
+    pub rejects: u64,
+    pub moves: u64,
+    /// Rows of which the oracle knows only bounds.
+    pub uncertain: u64,
+}
+
+/// One row of predictions.
+struct Row {
+    count: i64,
+    sum: f64,
+    epoch: u64,
+    model: Option<(u64, f64)>,
+}
+
+/// Judges the lake; what is wrong goes into the world's problems.
+pub fn judge(world: &Arc<World>, scenario: &Scenario) -> Totals {
+    let store = Arc::new(SimStore { world: world.clone(), process: 0 });
+    let mut problems = Vec::new();
+    match verify(&*store, &|_, _| {}) {
+        Ok(report) => {
+            problems.extend(report.problems.iter().map(|p| format!("verify: {p}")));
+            problems.extend(report.notes.iter().map(|p| format!("verify notes: {p}")));
+        }
+        Err(error) => problems.push(format!("verify: {error}")),
+    }
+    let mut totals = Totals::default();
+    match Lake::read(store) {
+        Ok(reader) => {
+            let mut judge = Judge { scenario, reader, problems, totals };
+            judge.carry_out();
+            (problems, totals) = (judge.problems, judge.totals);
+        }
+        Err(error) => problems.push(format!("the lake cannot be read: {error}")),
+    }
+    let mut state = world.state();
+    problems.into_iter().for_each(|what| state.problem(what));
+    totals
+}
+
+struct Judge<'a> {
+    scenario: &'a Scenario,
+    reader: Reader,
+    problems: Vec<String>,
+    totals: Totals,
+}
+
+impl Judge<'_> {
+    fn carry_out(&mut self) {
+        let lanes = self.reader.lanes().expect("the ledger can be listed");
+        let all = (0..self.scenario.sent.len()).map(|n| format!("t-{n}"));
+        let expected: BTreeSet<_> = all.collect();
+        for lane in lanes.iter().filter(|lane| !expected.contains(*lane)) {
+            self.problems.push(format!("lane {lane} has no partition"));
+        }
+        for number in 0..self.scenario.sent.len() {
+            let records = match self.reader.records(&format!("t-{number}")) {
+                Ok(records) => records,
+                Err(error) => {
+                    self.problems.push(format!("the ledger of {number} cannot be read: {error}"));
+                    continue;
+                }
+            };
+            self.lane(number, &records);
+        }
+    }
+
+    fn lane(&mut self, number: usize, records: &[Record]) {
+        let late = self.late(number, records);
+        let verdict = oracle::judge(self.scenario, number, records, &late);
+        self.problems.extend(verdict.problems);
+        let rejects = self.rejects(number, records);
+        for (offset, reason) in verdict.rejects.difference(&rejects) {
+            self.problems.push(format!("{number}: offset {offset} ({reason}) is in no reject"));
+        }
+        for (offset, reason) in rejects.difference(&verdict.rejects) {
+            self.problems.push(format!("{number}: offset {offset} is rejected as {reason}"));
+        }
+        let mut rows = self.rows(number, records);
+        for ((id, end), expected) in verdict.rows {
+            match rows.remove(&(id, end)) {
+                Some(row) => self.row(number, (id, end), &row, &expected),
+                None if expected.sure.is_empty() => {}
+                None => {
+                    let n = expected.sure.len();
+                    self.problems.push(format!(
+                        "{number}: sensor {id}, window {end}: no row for {n} readings"
+                    ));
+                }
+            }
+        }
+        for ((id, end), row) in rows {
+            let Row { count, epoch, .. } = row;
+            let what = format!(
+                "{number}: sensor {id}, window {end}: a row of {count} in epoch {epoch} that must not be"
+            );
+            self.problems.push(what);
+        }
+        self.totals.records += records.len() as u64;
+        self.totals.moves += records.iter().map(|r| r.idle_moves.len() as u64).sum::<u64>();
+    }
+
+    fn row(&mut self, number: usize, window: (i64, i64), row: &Row, expected: &Expected) {
+        self.totals.rows += 1;
+        self.totals.uncertain += u64::from(!expected.maybe.is_empty());
+        let fits = |picked: u32| {
+            let some = expected.maybe.iter().enumerate().filter(|(n, _)| picked >> n & 1 == 1);
+            let values = || expected.sure.iter().chain(some.clone().map(|(_, value)| value));
+            let (count, sum) = (values().count(), values().sum::<i64>() as f64);
+            row.count == count as i64 && (row.sum - sum).abs() <= 1e-9 * sum.abs().max(1.0)
+        };
+        // Too many to try: what is sure has to be there at least.
+        let many = expected.maybe.len() > 10 && row.count >= expected.sure.len() as i64;
+        if !many && !(0..1 << expected.maybe.len().min(10)).any(fits) {
+            let (id, end) = window;
+            let (Row { count, sum, epoch, .. }, sure) = (row, &expected.sure);
+            self.problems.push(format!(
+                "{number}: sensor {id}, window {end}, epoch {epoch}: {count} readings, sum {sum}; sent were {sure:?} and perhaps {:?}",
+                expected.maybe
+            ));
+        }
+    }
+
+    /// The rows of one lane, by sensor and end of the window.
+    fn rows(&mut self, number: usize, records: &[Record]) -> BTreeMap<(i64, i64), Row> {
+        let mut rows = BTreeMap::new();
+        for (record, batch) in self.batches(records, Table::Predictions) {
+            let id = column(&batch, "Id").as_primitive::<Int64Type>();
+            let start = column(&batch, "window_start").as_primitive::<TimestampMicrosecondType>();
+            let end = column(&batch, "window_end").as_primitive::<TimestampMicrosecondType>();
+            let count = column(&batch, "n").as_primitive::<Int64Type>();
+            let sum = column(&batch, "s").as_primitive::<Float64Type>();
+            let readings = column(&batch, "n_readings").as_primitive::<UInt64Type>();
+            let limit = column(&batch, "threshold").as_primitive::<Float64Type>();
+            let set = column(&batch, "model_set").as_primitive::<UInt64Type>();
+            let epoch = column(&batch, "epoch").as_primitive::<UInt64Type>();
+            for row in 0..batch.num_rows() {
+                let window = (id.value(row), end.value(row) * 1000);
+                let model = set.is_valid(row).then(|| (set.value(row), limit.value(row)));
+                let (count, sum) = (count.value(row), sum.value(row));
+                let found = Row { count, sum, epoch: epoch.value(row), model };
+                let size = self.scenario.planned.shape.size / 1000;
+                let fits = end.value(row) - start.value(row) == size
+                    && readings.value(row) as i64 == count
+                    && epoch.value(row) == record.epoch;
+                if !fits {
+                    self.problems
+                        .push(format!("{number}: {window:?}: start, count or epoch is wrong"));
+                }
+                self.model(number, window, &found, record);
+                if rows.insert(window, found).is_some() {
+                    self.problems.push(format!("{number}: {window:?} has two rows"));
+                }
+            }
+        }
+        rows
+    }
+
+    /// The model of a row is one that its record names, and gave its own threshold.
+    fn model(&mut self, number: usize, window: (i64, i64), row: &Row, record: &Record) {
+        let Some((set, limit)) = row.model else { return };
+        if !record.model_sets.contains(&set) || limit != threshold(set) {
+            let sets = &record.model_sets;
+            self.problems.push(format!(
+                "{number}: {window:?} was scored by set {set} with {limit}, the record names {sets:?}"
+            ));
+        }
+    }
+
+    fn late(&mut self, number: usize, records: &[Record]) -> BTreeSet<i64> {
+        let mut late = BTreeSet::new();
+        for (record, batch) in self.batches(records, Table::Late) {
+            let partition = column(&batch, "partition").as_primitive::<Int32Type>();
+            let offset = column(&batch, "offset").as_primitive::<Int64Type>();
+            for row in 0..batch.num_rows() {
+                let found = offset.value(row);
+                self.of_epoch(number, partition.value(row), found, record, "late");
+                if !late.insert(found) {
+                    self.problems.push(format!("{number}: offset {found} is late twice"));
+                }
+            }
+        }
+        let counted = records.iter().map(|record| record.counters.late).sum::<u64>();
+        if counted != late.len() as u64 {
+            self.problems
+                .push(format!("{number}: {counted} are counted late, {} kept", late.len()));
+        }
+        self.totals.late += counted;
+        late
+    }
+
+    fn rejects(&mut self, number: usize, records: &[Record]) -> BTreeSet<(i64, String)> {
+        let mut rejects = BTreeSet::new();
+        for (record, batch) in self.batches(records, Table::Rejects) {
+            let partition = column(&batch, "partition").as_primitive::<Int32Type>();
+            let offset = column(&batch, "offset").as_primitive::<Int64Type>();
+            let reason = column(&batch, "reason").as_string::<i32>();
+            for row in 0..batch.num_rows() {
+                let found = offset.value(row);
+                self.of_epoch(number, partition.value(row), found, record, "rejected");
+                if !rejects.insert((found, reason.value(row).to_owned())) {
+                    self.problems.push(format!("{number}: offset {found} is rejected twice"));
+                }
+            }
+        }
+        self.totals.rejects += rejects.len() as u64;
+        rejects
+    }
+
+    /// What lies in an epoch's file was read in that epoch.
+    fn of_epoch(
+        &mut self,
+        number: usize,
+        partition: i32,
+        offset: i64,
+        record: &Record,
+        what: &str,
+    ) {
+        let read = record.positions.values().any(|s| (s.from..s.to).contains(&offset));
+        if partition != number as i32 || !read {
+            let epoch = record.epoch;
+            self.problems
+                .push(format!("{number}: {partition}/{offset} is {what} in epoch {epoch}"));
+        }
+    }
+
+    fn batches<'r>(
+        &mut self,
+        records: &'r [Record],
+        table: Table,
+    ) -> Vec<(&'r Record, RecordBatch)> {
+        let mut batches = Vec::new();
+        for record in records {
+            for file in record.files.iter().filter(|file| file.table == table) {
+                let bytes = self.reader.fetch(file).map_err(|error| error.to_string());
+                let read = bytes.and_then(|b| parquet::read(b).map_err(|error| error.to_string()));
+                match read {
+                    Ok(read) => batches.extend(read.into_iter().map(|batch| (record, batch))),
+                    Err(error) => self.problems.push(format!("{}: {error}", file.path)),
+                }
+            }
+        }
+        batches
+    }
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a dyn Array {
+    batch.column_by_name(name).unwrap_or_else(|| panic!("a file has no column {name}")).as_ref()
+}
+
+impl Totals {
+    pub fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.rows += other.rows;
+        self.late += other.late;
+        self.rejects += other.rejects;
+        self.moves += other.moves;
+        self.uncertain += other.uncertain;
+    }
+}

@@ -1,0 +1,51 @@
+//! The topic in memory: what is sent is there from its time on.
+
+use std::time::Duration;
+
+use crate::scenario::{Scenario, Sent, What};
+
+/// The partitions' logs.
+pub struct Topic {
+    growth: Option<(Duration, usize)>,
+    partitions: usize,
+    sent: Vec<Vec<Sent>>,
+}
+
+impl Topic {
+    pub fn new(scenario: &Scenario) -> Self {
+        let (growth, partitions) = (scenario.growth, scenario.partitions);
+        Self { growth, partitions, sent: scenario.sent.clone() }
+    }
+
+    /// How many partitions there are now.
+    pub fn partitions(&self, now: Duration) -> usize {
+        match self.growth {
+            Some((at, partitions)) if now >= at => partitions,
+            _ => self.partitions,
+        }
+    }
+
+    /// The offset after the last one that is taken now.
+    pub fn end(&self, partition: i32, now: Duration) -> i64 {
+        let log = &self.sent[partition as usize];
+        let there = log.partition_point(|sent| sent.at <= now);
+        log[..there].last().map_or(0, |sent| sent.offset + 1)
+    }
+
+    /// Up to `max` messages from an offset on.
+    pub fn read(&self, partition: i32, from: i64, max: usize, now: Duration) -> &[Sent] {
+        let log = &self.sent[partition as usize];
+        let there = log.partition_point(|sent| sent.at <= now);
+        let from = log.partition_point(|sent| sent.offset < from).min(there);
+        &log[from..from.saturating_add(max).min(there)]
+    }
+
+    /// The position of one who has read all messages below `next`: behind offsets without messages.
+    pub fn position(&self, partition: i32, next: i64, now: Duration) -> i64 {
+        let rest = self.read(partition, next, usize::MAX, now);
+        match rest.iter().find(|sent| !matches!(sent.what, What::Nothing)) {
+            Some(sent) => sent.offset.max(next),
+            None => self.end(partition, now).max(next),
+        }
+    }
+}
