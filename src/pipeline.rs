@@ -15,8 +15,8 @@ use tidegauge_ingest::Reason;
 use tidegauge_score::{Models, Registry, Scorer, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
 use tidegauge_sink::{
-    Counters, Identity, Lake, Lane as Ledger, LaneMode, LocalStore, ObjectStore, Storage, Table,
-    Writer, is_object_url,
+    Counters, Identity, Lake, Lane as Ledger, LocalStore, ObjectStore, Storage, Table, Writer,
+    is_object_url,
 };
 
 use crate::clock::{Clock, SystemClock};
@@ -250,7 +250,7 @@ pub fn identity(config: &Config, query: &Query) -> Identity {
         query: query.text().to_string(),
         schema: prediction_schema(query.output()),
         key: config.event.key.as_ref().clone(),
-        lanes: LaneMode::PerPartition,
+        lanes: config.source.lanes,
         time: config.event.time.clone(),
         values: config.event.values.clone(),
         counted_once: query.window().is_tumble(),

@@ -2,15 +2,16 @@
 #![allow(clippy::print_stderr)]
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tidegauge_ingest::kafka::{
-    Consumer, EndOffsets, Instance, KafkaSettings, Start, ends, instance,
+    Consumer, EndOffsets, Instance, KafkaSettings, Start, WholeTopic, ends, instance,
 };
 use tidegauge_serve::{Health, Server};
 
-use crate::config::{self, Config, SourceKind};
+use crate::config::{self, Config, LaneMode, SourceKind};
 use crate::control::{Control, OpenWindows};
 use crate::files;
 use crate::maintenance::{self, Maintenance};
@@ -89,21 +90,13 @@ pub fn run_kafka(
     let (settings, _instance) = kafka_settings(&pipeline.config)?;
     let control = Arc::new(Control::default());
     let ends = Arc::new(EndOffsets::start(&settings, ends::INTERVAL)?);
-    let threads = pipeline.config.source.threads.min(ends.partitions().max(1));
+    let threads = match pipeline.config.source.lanes {
+        LaneMode::PerPartition => pipeline.config.source.threads.min(ends.partitions().max(1)),
+        LaneMode::Topic => 1,
+    };
     tracing::info!(topic = settings.topic, partitions = ends.partitions(), threads, "starting");
-    let mut handles = Vec::new();
-    for number in 0..threads {
-        let (pipeline, settings) = (pipeline.clone(), settings.clone());
-        let (ends, control) = (ends.clone(), control.clone());
-        let body = move || {
-            control.run(|| {
-                let source = Consumer::start(&settings, number)?;
-                Worker::new(pipeline, &settings.topic, source, ends).run(number, &control)
-            });
-        };
-        let spawned = std::thread::Builder::new().name(format!("worker-{number}")).spawn(body);
-        handles.push(spawned.context("cannot start a worker thread")?);
-    }
+    let workers = Workers { pipeline, settings: &settings, ends: &ends, control: &control };
+    let handles = workers.start(threads)?;
     let watch = Watch { pipeline, control: &control, threads, until, ends: &ends, health };
     watch.run(signals);
     health.not_ready("stopping");
@@ -112,6 +105,61 @@ pub fn run_kafka(
         let _ = handle.join();
     }
     control.take_failure().map_or(Ok(()), Err)
+}
+
+/// What workers are made of.
+struct Workers<'a> {
+    pipeline: &'a Arc<Pipeline>,
+    settings: &'a KafkaSettings,
+    ends: &'a Arc<EndOffsets>,
+    control: &'a Arc<Control>,
+}
+
+impl Workers<'_> {
+    /// # Errors
+    /// When the operating system gives no thread; those that run already are ended.
+    fn start(&self, threads: usize) -> Result<Vec<JoinHandle<()>>> {
+        let mut handles = Vec::with_capacity(threads);
+        for number in 0..threads {
+            match self.start_one(number) {
+                Ok(handle) => handles.push(handle),
+                Err(error) => {
+                    self.control.stop(OpenWindows::Leave);
+                    handles.into_iter().for_each(|handle| drop(handle.join()));
+                    return Err(error).context("cannot start a worker thread");
+                }
+            }
+        }
+        Ok(handles)
+    }
+
+    fn start_one(&self, number: usize) -> std::io::Result<JoinHandle<()>> {
+        let (pipeline, settings) = (self.pipeline.clone(), self.settings.clone());
+        let (ends, control) = (self.ends.clone(), self.control.clone());
+        let body = move || control.run(|| work(pipeline, &settings, ends, number, &control));
+        std::thread::Builder::new().name(format!("worker-{number}")).spawn(body)
+    }
+}
+
+/// A worker's life.
+fn work(
+    pipeline: Arc<Pipeline>,
+    settings: &KafkaSettings,
+    ends: Arc<EndOffsets>,
+    number: usize,
+    control: &Control,
+) -> Result<()> {
+    let topic = settings.topic.as_str();
+    match pipeline.config.source.lanes {
+        LaneMode::PerPartition => {
+            let source = Consumer::start(settings, number)?;
+            Worker::new(pipeline, topic, source, ends).run(number, control)
+        }
+        LaneMode::Topic => {
+            let source = WholeTopic::start(settings, number)?;
+            Worker::new(pipeline, topic, source, ends).run(number, control)
+        }
+    }
 }
 
 /// The process's eye on its workers.
@@ -177,7 +225,11 @@ impl Watch<'_> {
         let settled = standings.iter().map(|s| s.rebalanced).max();
         let shared = settled.is_some_and(|at: Instant| at.elapsed() >= SHARED_AFTER.max(after));
         let silent = standings.iter().all(|s| s.silence.is_none_or(|silence| silence >= after));
-        silent && (held == self.ends.partitions() || shared)
+        let lanes = match self.pipeline.config.source.lanes {
+            LaneMode::PerPartition => self.ends.partitions(),
+            LaneMode::Topic => 1,
+        };
+        silent && (held == lanes || shared)
     }
 }
 

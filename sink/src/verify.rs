@@ -122,15 +122,9 @@ fn look(
     let left = evidence::list(store)?;
     let ledger = chain::read(store, generation.as_ref(), since.as_ref(), &mut report)?;
     evidence::check(&left, &ledger, &mut report);
-    let tallies = files::check(
-        store,
-        generation.as_ref(),
-        &ledger,
-        since.as_ref(),
-        options,
-        progress,
-        &mut report,
-    );
+    let since = since.as_ref().map(|mark| (mark, &listed));
+    let tallies =
+        files::check(store, generation.as_ref(), &ledger, since, options, progress, &mut report);
     files::unnamed(store, &listed, &ledger, &mut report);
     let counted_once = generation.is_some_and(|generation| generation.counted_once);
     counts::check(counted_once, &ledger, &tallies, &mut report);

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tidegauge_ingest::EventMapping;
 use tidegauge_score::train::TrainOptions;
+pub use tidegauge_sink::LaneMode;
 use tidegauge_sink::Storage;
 
 pub use self::load::{load, parse};
@@ -53,6 +54,7 @@ pub struct Source {
     pub drain_within: Duration,
     /// What happens when what comes next is not to be had.
     pub on_gap: OnGap,
+    pub lanes: LaneMode,
     /// What happens when a sensor is in two lanes.
     pub on_split_sensor: OnSplitSensor,
     pub kafka: BTreeMap<String, String>,

@@ -13,8 +13,8 @@ use toml::Value;
 
 use super::reader::Reader;
 use super::{
-    Config, LakeSettings, Late, LimitSettings, Models, OnGap, OnSplitSensor, Source, SourceKind,
-    Start, UpkeepSettings, Window,
+    Config, LakeSettings, LaneMode, Late, LimitSettings, Models, OnGap, OnSplitSensor, Source,
+    SourceKind, Start, UpkeepSettings, Window,
 };
 
 /// The broker's own default of `max.poll.interval.ms`, and librdkafka's.
@@ -93,7 +93,10 @@ fn source(reader: &mut Reader) -> Source {
     if !kafka && paths.is_empty() {
         reader.mistake("source.paths", "is missing: the files or folders to read");
     }
-    reader.one_of("source.lanes", &[("per-partition", ())]);
+    let lanes = reader.one_of(
+        "source.lanes",
+        &[("per-partition", LaneMode::PerPartition), ("topic", LaneMode::Topic)],
+    );
     reader.one_of("source.format", &[("json", ())]);
     let extra = reader.free_table("source.kafka");
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
@@ -117,6 +120,7 @@ fn source(reader: &mut Reader) -> Source {
             Duration::from_secs(1)..=Duration::from_secs(24 * 3600),
         ),
         drain_within: drain_within(reader, &extra),
+        lanes,
         on_split_sensor: reader.one_of(
             "source.on_split_sensor",
             &[("warn", OnSplitSensor::Warn), ("fail", OnSplitSensor::Fail)],

@@ -11,6 +11,7 @@
 mod commit;
 mod epoch;
 mod idle;
+mod inputs;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tidegauge_aggregate::{Closing, WindowSettings, Windows};
-use tidegauge_flow::{Partition, Readings, Sensors};
+use tidegauge_flow::{Readings, Sensors};
 use tidegauge_ingest::{Decoder, Ends, Format, Message};
 use tidegauge_score::{Models, Scorer, Stamp, Status};
 use tidegauge_serve::LaneMetrics;
@@ -30,7 +31,8 @@ pub use self::commit::{OtherTopic, Settled};
 use self::epoch::Epoch;
 pub use self::epoch::late_schema;
 pub use self::idle::IdleClock;
-use crate::config::{Late, SourceKind};
+use self::inputs::Input;
+use crate::config::{LaneMode, Late, SourceKind};
 use crate::memory::Share;
 use crate::pipeline::{LABELS, Pipeline};
 
@@ -47,6 +49,8 @@ pub struct Lane {
     /// The number of the epoch that is being fed.
     running: u64,
     inputs: Vec<Input>,
+    /// All inputs are one ordered stream.
+    shares_watermark: bool,
     /// What each input is, where it can tell: topic -> id.
     identities: BTreeMap<Arc<str>, String>,
     identities_changed: bool,
@@ -66,16 +70,6 @@ pub struct Lane {
     pub idle: IdleClock,
 }
 
-/// One ordered input of the lane and how far it has been read.
-struct Input {
-    partition: Partition,
-    /// Where the running epoch began.
-    from: i64,
-    next: i64,
-    /// The ledger does not know it yet.
-    is_new: bool,
-}
-
 impl Lane {
     /// Takes the lane in the ledger and continues from its newest record.
     ///
@@ -86,14 +80,18 @@ impl Lane {
         let restored = restore(pipeline, &ledger, closing).with_context(|| {
             format!("lane {name} cannot continue from epoch {}", ledger.next_epoch() - 1)
         })?;
-        let (windows, sensors) = restored;
+        let (mut windows, sensors) = restored;
+        let shares_watermark = pipeline.config.source.lanes != LaneMode::Topic
+            || pipeline.config.source.kind != SourceKind::Kafka;
         let inputs = ledger.positions().iter().map(|(partition, next)| Input {
             partition: partition.clone(),
             from: *next,
             next: *next,
             is_new: false,
+            clock: if shares_watermark { 0 } else { windows.partition(partition.number) },
+            idle: IdleClock::default(),
         });
-        let inputs = inputs.collect();
+        let inputs: Vec<Input> = inputs.collect();
         let metrics = pipeline.metrics.lane(name, &LABELS);
         let event = pipeline.config.event.clone();
         let mut lane = Self {
@@ -112,6 +110,7 @@ impl Lane {
             identities_changed: false,
             hold: Hold::Here(Box::new(ledger)),
             inputs,
+            shares_watermark,
             sensors,
             windows,
             metrics,
@@ -123,26 +122,6 @@ impl Lane {
 
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The index of an input for [`Lane::feed`]; one that the ledger does not know begins at `start`.
-    pub fn input(&mut self, partition: &Partition, start: i64) -> usize {
-        if let Some(index) = self.inputs.iter().position(|i| i.partition == *partition) {
-            return index;
-        }
-        let partition = partition.clone();
-        self.inputs.push(Input { partition, from: start, next: start, is_new: true });
-        self.inputs.len() - 1
-    }
-
-    /// The next offset of an input that the ledger knows.
-    pub fn position_of(&self, partition: &Partition) -> Option<i64> {
-        self.inputs.iter().find(|i| i.partition == *partition).map(|i| i.next)
-    }
-
-    /// The next offset of an input.
-    pub fn next(&self, input: usize) -> i64 {
-        self.inputs[input].next
     }
 
     /// What the messages that follow look like; JSON objects until told otherwise.
@@ -308,15 +287,17 @@ impl Lane {
     /// Tells the sensors that are new since there were `known`.
     fn see_sensors(&self, known: usize) -> Result<()> {
         let Pipeline { config, splits, metrics, .. } = &*self.pipeline;
-        if self.sensors.len() == known || config.source.kind != SourceKind::Kafka {
+        let one_each = config.source.lanes == LaneMode::PerPartition
+            && config.source.kind == SourceKind::Kafka;
+        if self.sensors.len() == known || !one_each {
             return Ok(());
         }
         splits.see(&self.name, &self.sensors, known, config.source.on_split_sensor, metrics)
     }
 
     fn push(&mut self, input: usize) -> Result<()> {
-        // All inputs of a lane of files are one ordered stream: they share a watermark.
-        let pushed = self.windows.push(0, &self.readings, &self.sensors).with_context(|| {
+        let clock = self.inputs[input].clock;
+        let pushed = self.windows.push(clock, &self.readings, &self.sensors).with_context(|| {
             let (partition, offsets) = (&self.inputs[input].partition, &self.readings.offset);
             let (first, last) = (offsets.first(), offsets.last());
             format!(
@@ -368,6 +349,14 @@ fn restore(pipeline: &Pipeline, ledger: &Ledger, closing: Closing) -> Result<(Wi
     let (query, key) = (pipeline.query.clone(), pipeline.config.event.key.clone());
     match ledger.checkpoint()? {
         Some(bytes) => Ok(Windows::restore(&bytes, query, settings, window.sensors_max)?),
-        None => Ok((Windows::new(query, settings, 1), Sensors::new(key, window.sensors_max))),
+        None => {
+            // Those of a whole topic are added as they are found.
+            let partitions = match pipeline.config.source.lanes {
+                LaneMode::Topic if pipeline.config.source.kind == SourceKind::Kafka => 0,
+                _ => 1,
+            };
+            let windows = Windows::new(query, settings, partitions);
+            Ok((windows, Sensors::new(key, window.sensors_max)))
+        }
     }
 }

@@ -72,16 +72,14 @@ impl Lanes {
         ))
     }
 
-    fn pause(&mut self, partition: i32, memory: bool) {
-        let now = self.now();
-        let Some(Held::Consuming(held)) = self.held.get_mut(&partition) else { return };
+    fn pause(&mut self, number: i32, memory: bool) {
+        let Some(Held::Consuming(held)) = self.held.get(&number) else { return };
         if held.pause.memory == memory {
             return;
         }
         let lane = held.lane.name();
         tracing::debug!(lane, bytes = held.lane.bytes(), paused = memory, "memory");
-        let pause = Pause { memory, ..held.pause };
-        held.set_pause(pause, partition, now, &mut self.orders);
+        self.set_pause(number, Pause { memory, ..held.pause });
     }
 
     fn consuming(&mut self) -> impl Iterator<Item = (i32, &mut Consuming)> {

@@ -15,7 +15,6 @@ use std::time::Instant;
 use anyhow::Result;
 use tidegauge_serve::Dropped;
 
-use super::orders::Orders;
 use super::trouble::{Trouble, Weight, weigh};
 use crate::lane::{Lane, Settled};
 
@@ -93,23 +92,12 @@ impl Consuming {
         }
         if (self.due || self.lane.wants_commit()) && !self.lane.is_in_flight() {
             self.due = false;
-            self.lane.cut(now_us)?;
+            if !self.lane.cut(now_us)? {
+                // All that was read is in the lake.
+                self.trouble = None;
+            }
         }
         Ok(settled)
-    }
-
-    /// Pauses it, or lets it go on.
-    pub fn set_pause(&mut self, pause: Pause, partition: i32, now: Instant, orders: &mut Orders) {
-        let before = std::mem::replace(&mut self.pause, pause);
-        match (before.is_on(), pause.is_on()) {
-            (false, true) => {
-                // What comes meanwhile is not seen, so silence begins anew.
-                self.lane.idle.busy(now);
-                orders.stop(partition);
-            }
-            (true, false) => orders.go_on(partition),
-            _ => {}
-        }
     }
 
     /// Whether it should not be fed before the epoch in flight has landed.
@@ -121,7 +109,7 @@ impl Consuming {
     /// an epoch is in flight, which goes first.
     ///
     /// # Errors
-    /// Only what is final; other trouble comes with the release.
+    /// The lane's release without a commit, when it could not even be cut.
     pub fn drain(mut self, until: Instant, now_us: i64) -> Result<Draining, Released> {
         let begun = match self.lane.is_in_flight() {
             true => Ok(false),

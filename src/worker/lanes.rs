@@ -1,23 +1,21 @@
-//! The lanes of one worker, by partition.
+//! The lanes of one worker: fed, committed, watched.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
-use tidegauge_aggregate::Closing;
-use tidegauge_flow::Partition;
+use anyhow::{Result, anyhow};
 use tidegauge_ingest::kafka::KafkaError;
-use tidegauge_ingest::{Batch, Begin, Ends, LaneOwner, Origins, OwnerError, Revoked, Source};
+use tidegauge_ingest::{Batch, Ends, Source};
 use tidegauge_serve::Dropped;
 
-use super::gap::{self, Gap};
-use super::held::{Consuming, Draining, Ending, Held, Pause, Released, Waiting};
+use super::gap;
+use super::held::{Held, Pause};
 use super::orders::Orders;
-use super::trouble::{Trouble, Weight, weigh};
-use crate::config::OnGap;
+use super::release::tell;
+use super::trouble::Trouble;
+use crate::config::LaneMode;
 use crate::control::Standing;
-use crate::lane::{Lane, Settled};
 use crate::pipeline::Pipeline;
 
 /// Which lanes are to commit.
@@ -29,22 +27,28 @@ pub(super) enum Due {
     Full,
 }
 
+/// The lanes that are ours, by number: a partition's, or [`ALL`] for the one of a whole topic.
 pub(super) struct Lanes {
     pub(super) pipeline: Arc<Pipeline>,
-    topic: Arc<str>,
-    ends: Arc<dyn Ends>,
+    pub(super) topic: Arc<str>,
+    pub(super) ends: Arc<dyn Ends>,
     pub(super) held: BTreeMap<i32, Held>,
     pub(super) orders: Orders,
+    pub(super) rebalanced: Instant,
+    /// The partitions of the lane of a whole topic.
+    pub(super) all: Vec<i32>,
     /// What this worker adds to the gauges of waiting and paused lanes.
     said: (i64, i64),
-    rebalanced: Instant,
 }
+
+/// The number of the lane that holds all partitions.
+const ALL: i32 = 0;
 
 impl Lanes {
     pub fn new(pipeline: Arc<Pipeline>, topic: &str, ends: Arc<dyn Ends>) -> Self {
         let rebalanced = pipeline.clock.instant();
-        let (held, orders) = Default::default();
-        Self { topic: topic.into(), held, orders, rebalanced, said: (0, 0), pipeline, ends }
+        let (held, orders, all) = Default::default();
+        Self { topic: topic.into(), held, orders, rebalanced, all, said: (0, 0), pipeline, ends }
     }
 
     pub fn now(&self) -> Instant {
@@ -63,6 +67,29 @@ impl Lanes {
         self.pipeline.metrics.kafka_errors(code, count);
     }
 
+    /// The lane that a partition belongs to.
+    pub(super) fn lane_of(&self, partition: i32) -> i32 {
+        match self.pipeline.config.source.lanes {
+            LaneMode::PerPartition => partition,
+            LaneMode::Topic => ALL,
+        }
+    }
+
+    /// The partitions of a lane.
+    pub(super) fn partitions_of(&self, number: i32) -> Vec<i32> {
+        match self.pipeline.config.source.lanes {
+            LaneMode::PerPartition => vec![number],
+            LaneMode::Topic => self.all.clone(),
+        }
+    }
+
+    pub(super) fn lane_name(&self, number: i32) -> String {
+        match self.pipeline.config.source.lanes {
+            LaneMode::PerPartition => format!("{}-{number}", self.topic),
+            LaneMode::Topic => format!("{}-all", self.topic),
+        }
+    }
+
     /// # Errors
     /// When the query or a model fails on the data, or a limit is reached.
     pub fn feed(&mut self, batch: &impl Batch) -> Result<()> {
@@ -70,11 +97,13 @@ impl Lanes {
         let now = self.now();
         self.pipeline.metrics.batch_messages.observe(batch.len() as f64);
         for (partition, run) in batch.runs() {
+            let number = self.lane_of(partition);
             // Without a lane it is a leftover: whoever opens the lane reads it.
-            let Some(Held::Consuming(held)) = self.held.get_mut(&partition) else { continue };
+            let Some(Held::Consuming(held)) = self.held.get_mut(&number) else { continue };
+            let Some(input) = held.lane.input_of(partition) else { continue };
             let messages = run.map(|message| (message, message.offset + 1));
-            held.lane.feed(0, messages, arrival_ns)?;
-            held.lane.idle.busy(now);
+            held.lane.feed(input, messages, arrival_ns)?;
+            held.lane.busy(input, now);
         }
         Ok(())
     }
@@ -84,48 +113,26 @@ impl Lanes {
     /// # Errors
     /// What is final.
     pub fn commit(&mut self, due: Due) -> Result<Vec<(i32, i64)>> {
-        let (mut told, mut failed) = (Vec::new(), Vec::new());
+        let (mut told, mut failed, mut full) = (Vec::new(), Vec::new(), Vec::new());
         let now_us = self.pipeline.clock.now_us();
-        let now = self.now();
-        for (&partition, held) in &mut self.held {
+        for (&number, held) in &mut self.held {
             let Held::Consuming(held) = held else { continue };
             held.due |= due == Due::All;
             match held.commit(now_us) {
                 Ok(settled) => tell(&mut told, &self.topic, settled),
-                Err(error) => failed.push((partition, error)),
+                Err(error) => failed.push((number, error)),
             }
-            let pause = Pause { full: held.is_full(), ..held.pause };
-            held.set_pause(pause, partition, now, &mut self.orders);
+            let is_full = held.is_full();
+            if is_full != held.pause.full {
+                full.push((number, Pause { full: is_full, ..held.pause }));
+            }
         }
-        for (partition, error) in failed {
-            self.fail(partition, error)?;
+        full.into_iter().for_each(|(number, pause)| self.set_pause(number, pause));
+        for (number, error) in failed {
+            self.fail(number, error)?;
         }
         self.balance()?;
         Ok(told)
-    }
-
-    /// Opens lanes whose time to try again has come; one per call, for it may take a while.
-    ///
-    /// # Errors
-    /// What is final, and what has lasted too long.
-    pub fn reopen(&mut self, origins: &dyn Origins) -> Result<()> {
-        let now = self.now();
-        let due = |held: &Held| match held {
-            Held::Waiting(waiting) if waiting.trouble.at <= now => Some(waiting.trouble),
-            _ => None,
-        };
-        let found = self.held.iter().find_map(|(partition, held)| Some((*partition, due(held)?)));
-        let Some((partition, trouble)) = found else { return Ok(()) };
-        match self.open(partition, origins) {
-            Ok((lane, start)) => {
-                tracing::info!(lane = lane.name(), start, "lane opened again");
-                let consuming = Consuming::new(lane, Some(trouble));
-                self.held.insert(partition, Held::Consuming(Box::new(consuming)));
-                self.orders.seek(partition, start);
-                Ok(())
-            }
-            Err(error) => self.wait(partition, trouble, error),
-        }
     }
 
     /// Has the source do what lanes need.
@@ -137,22 +144,20 @@ impl Lanes {
         self.orders.carry_out(source, now, bound)
     }
 
-    /// A lane can't be read on from where it stands: commits what is in hand and opens it again.
+    /// A partition can't be read on from where it stands: its lane commits what is in hand and is opened
+    /// again.
     ///
     /// # Errors
     /// What is final.
-    pub fn interrupt(&mut self, partition: i32, error: anyhow::Error) -> Result<()> {
-        let Some(Held::Consuming(held)) = self.take_consuming(partition) else { return Ok(()) };
+    pub fn interrupt(&mut self, partition: i32, error: &KafkaError) -> Result<()> {
+        let number = self.lane_of(partition);
+        let Some(held) = self.take_consuming(number) else { return Ok(()) };
+        let lane = self.lane_name(number);
+        tracing::warn!(lane, %error, "lane interrupted");
         let trouble = held.trouble;
-        let released = self.drain(vec![(partition, *held)]);
-        for (_, released) in released {
-            if let Ending::Failed(error) = released.ending {
-                return Err(error);
-            }
-        }
+        self.drain_all(vec![(number, *held)]).map(drop)?;
         let now = self.now();
-        tracing::warn!(partition, %error, "lane interrupted");
-        self.set_waiting(partition, trouble.unwrap_or_else(|| Trouble::new(now)));
+        self.set_waiting(number, trouble.unwrap_or_else(|| Trouble::new(now)));
         Ok(())
     }
 
@@ -161,13 +166,16 @@ impl Lanes {
     /// # Errors
     /// What is final.
     pub fn interrupt_all(&mut self, error: &KafkaError) -> Result<()> {
-        let partitions: Vec<i32> = self.held.keys().copied().collect();
-        partitions.into_iter().try_for_each(|p| self.interrupt(p, anyhow!("{error}")))
+        let numbers: Vec<i32> = self.held.keys().copied().collect();
+        numbers.into_iter().try_for_each(|number| self.interrupt(number, error))
     }
 
     pub fn skip_to(&mut self, partition: i32, offset: i64) {
-        if let Some(Held::Consuming(held)) = self.held.get_mut(&partition) {
-            held.lane.skip_to(0, offset);
+        let number = self.lane_of(partition);
+        if let Some(Held::Consuming(held)) = self.held.get_mut(&number)
+            && let Some(input) = held.lane.input_of(partition)
+        {
+            held.lane.skip_to(input, offset);
         }
     }
 
@@ -180,13 +188,13 @@ impl Lanes {
             Held::Waiting(_) => false,
         };
         let of_another = self.held.iter().filter(|(_, held)| another(held));
-        let partitions: Vec<i32> = of_another.map(|(partition, _)| *partition).collect();
-        for partition in partitions {
-            let Some(Held::Consuming(held)) = self.take_consuming(partition) else { continue };
+        let numbers: Vec<i32> = of_another.map(|(number, _)| *number).collect();
+        for number in numbers {
+            let Some(held) = self.take_consuming(number) else { continue };
             let trouble = held.trouble.unwrap_or_else(|| Trouble::new(self.now()));
             let error = anyhow!("topic {topic} was made anew");
-            self.note(partition, held.abandon(Dropped::Failed, error));
-            self.set_waiting(partition, trouble);
+            self.note(number, held.abandon(Dropped::Failed, error));
+            self.set_waiting(number, trouble);
         }
     }
 
@@ -195,19 +203,14 @@ impl Lanes {
     pub fn look_for_silence(&mut self) -> Result<()> {
         let idle_after = self.pipeline.config.window.idle_after;
         let now_ns = self.pipeline.clock.now_ns();
-        for (partition, held) in &mut self.held {
+        for held in self.held.values_mut() {
             let Held::Consuming(held) = held else { continue };
             let lane = &mut held.lane;
-            let end = self.ends.get(*partition);
-            let position = lane.next(0);
-            if let Some(end) = end.filter(|_| !held.pause.is_on()) {
-                lane.idle.evidence(end.fetched_at, position, end.end);
+            // A lane that is not read gives no evidence.
+            if !held.pause.is_on() {
+                lane.look_for_silence(&*self.ends, idle_after)?;
             }
-            if let Some(passed) = lane.idle.take_move(idle_after) {
-                lane.move_on(i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX))?;
-            }
-            let silent = lane.idle.silence() >= idle_after;
-            lane.report(now_ns, end.map(|e| (e.end - position).max(0)), silent);
+            lane.report(now_ns, lane.lag(&*self.ends), lane.idle.silence() >= idle_after);
         }
         self.say_levels();
         Ok(())
@@ -249,140 +252,22 @@ impl Lanes {
         })
     }
 
-    /// Commits all that is in hand and lets all lanes go; returns what to tell the broker.
-    ///
-    /// # Errors
-    /// The first that could not be committed.
-    pub fn end(&mut self) -> Result<Vec<(i32, i64)>> {
-        let partitions: Vec<i32> = self.held.keys().copied().collect();
-        let mut told = Vec::new();
-        let mut result = Ok(());
-        for (partition, released) in self.let_go(&partitions) {
-            tell(&mut told, &self.topic, released.settled);
-            let name = self.lane_name(partition);
-            if let Ending::Dropped(_, error) | Ending::Failed(error) = released.ending {
-                let what = || format!("lane {name} could not commit at the end");
-                result = result.and(Err(error).with_context(what));
+    /// Stops reading a lane's partitions, or reads on.
+    pub(super) fn set_pause(&mut self, number: i32, pause: Pause) {
+        let (now, partitions) = (self.now(), self.partitions_of(number));
+        let Some(Held::Consuming(held)) = self.held.get_mut(&number) else { return };
+        let before = std::mem::replace(&mut held.pause, pause);
+        match (before.is_on(), pause.is_on()) {
+            (false, true) => {
+                // What comes meanwhile is not seen, so silence begins anew.
+                held.lane.interrupt_silence(now);
+                partitions.into_iter().for_each(|partition| self.orders.stop(partition));
             }
-        }
-        result.map(|()| told)
-    }
-
-    fn lane_name(&self, partition: i32) -> String {
-        format!("{}-{partition}", self.topic)
-    }
-
-    fn take_consuming(&mut self, partition: i32) -> Option<Held> {
-        match self.held.get(&partition)? {
-            Held::Consuming(_) => self.held.remove(&partition),
-            Held::Waiting(_) => None,
-        }
-    }
-
-    /// Lets lanes go in order: all are cut before the first is waited for. Their partitions' metrics go too.
-    fn let_go(&mut self, partitions: &[i32]) -> Vec<(i32, Released)> {
-        let mut lanes = Vec::new();
-        for &partition in partitions {
-            self.orders.forget(partition);
-            let Some(held) = self.held.remove(&partition) else { continue };
-            self.ends.forget(&[partition]);
-            if let Held::Consuming(held) = held {
-                held.lane.remove_metrics();
-                lanes.push((partition, *held));
+            (true, false) => {
+                partitions.into_iter().for_each(|partition| self.orders.go_on(partition));
             }
+            _ => {}
         }
-        self.drain(lanes)
-    }
-
-    fn drain(&mut self, lanes: Vec<(i32, Consuming)>) -> Vec<(i32, Released)> {
-        let until = self.now() + self.pipeline.config.source.drain_within;
-        let now_us = self.pipeline.clock.now_us();
-        let begin = |(partition, held): (i32, Consuming)| (partition, held.drain(until, now_us));
-        let draining: Vec<(i32, Result<Draining, Released>)> =
-            lanes.into_iter().map(begin).collect();
-        let mut all = Vec::with_capacity(draining.len());
-        for (partition, draining) in draining {
-            let released = draining.map_or_else(|released| released, |d| d.finish(now_us));
-            all.push((partition, self.note(partition, released)));
-        }
-        all
-    }
-
-    /// Says and counts what a lane that goes could not commit.
-    fn note(&self, partition: i32, released: Released) -> Released {
-        let (why, error) = match &released.ending {
-            Ending::Committed => return released,
-            Ending::Dropped(why, error) => (*why, error),
-            Ending::Failed(error) => (Dropped::Failed, error),
-        };
-        let (lane, error) = (self.lane_name(partition), format!("{error:#}"));
-        tracing::warn!(lane, error, why = why.as_str(), "dropped what was not committed");
-        self.pipeline.metrics.lane_dropped(why);
-        released
-    }
-
-    /// A lane's trouble: it is dropped and opened again later, unless the error is final.
-    fn fail(&mut self, partition: i32, error: anyhow::Error) -> Result<()> {
-        let Some(Held::Consuming(held)) = self.take_consuming(partition) else { return Ok(()) };
-        let trouble = held.trouble.unwrap_or_else(|| Trouble::new(self.now()));
-        self.wait(partition, trouble, error)
-    }
-
-    fn wait(&mut self, partition: i32, mut trouble: Trouble, error: anyhow::Error) -> Result<()> {
-        let Weight::Passes(why) = weigh(&error) else { return Err(error) };
-        let lane = self.lane_name(partition);
-        self.pipeline.metrics.lane_dropped(why);
-        tracing::warn!(lane, error = format!("{error:#}"), "lane has trouble, trying again");
-        trouble.again(self.now(), self.retry_for(), error, |d| self.pipeline.jitter(d))?;
-        self.set_waiting(partition, trouble);
-        Ok(())
-    }
-
-    fn set_waiting(&mut self, partition: i32, trouble: Trouble) {
-        self.orders.stop(partition);
-        self.held.insert(partition, Held::Waiting(Waiting { trouble }));
-    }
-
-    fn open(&self, number: i32, origins: &dyn Origins) -> Result<(Lane, i64)> {
-        let name = self.lane_name(number);
-        let identity = origins.identity()?;
-        let mut lane = Lane::open(&self.pipeline, &name, Closing::ByWatermark)?;
-        let partition = Partition::new(self.topic.clone(), number);
-        let start = match lane.position_of(&partition) {
-            Some(next) => {
-                let known = lane.identity_of(&self.topic);
-                let bounds = origins.bounds(number)?;
-                let place = format!("{}[{number}]", self.topic);
-                match gap::find(place, next, bounds, known, identity.as_deref())? {
-                    None => next,
-                    Some(gap) => self.cross(&mut lane, &partition, &gap)?,
-                }
-            }
-            None => origins.offset(number)?,
-        };
-        lane.input(&partition, start);
-        if let Some(identity) = &identity {
-            lane.identify(&self.topic, identity);
-            lane.set_witness(&self.topic, &self.ends);
-        }
-        // A lane that is new begins here for good: `latest` must not mean another place after a crash.
-        lane.commit(self.pipeline.clock.now_us())?;
-        Ok((lane, start))
-    }
-
-    /// Goes past what is not to be had, if that is what the configuration wants.
-    fn cross(&self, lane: &mut Lane, partition: &Partition, gap: &Gap) -> Result<i64> {
-        if self.pipeline.config.source.on_gap == OnGap::Fail {
-            return Err(anyhow!(
-                "{gap}; set [source] on_gap = \"skip\" to go on there, with the jump in the ledger, \
-                 or give the lake another [lake] url"
-            ));
-        }
-        tracing::warn!(lane = lane.name(), skipped = gap.skipped(), "{gap}: going on there");
-        self.pipeline.metrics.skipped_offsets.inc_by(gap.skipped());
-        let input = lane.input(partition, gap.from);
-        lane.jump(input, gap.to, gap.why);
-        Ok(gap.to)
     }
 }
 
@@ -390,83 +275,5 @@ impl Drop for Lanes {
     fn drop(&mut self) {
         self.held.clear();
         self.say_levels();
-    }
-}
-
-/// The offsets of a settled epoch, as the broker has them.
-fn tell(told: &mut Vec<(i32, i64)>, topic: &Arc<str>, settled: Option<Settled>) {
-    let Some(Settled { epoch, rows, next }) = settled else { return };
-    tracing::debug!(epoch, rows, ?next, "committed");
-    let ours = next.into_iter().filter(|(partition, _)| partition.input == *topic);
-    told.extend(ours.map(|(partition, next)| (partition.number, next)));
-}
-
-impl LaneOwner for Lanes {
-    fn assigned(
-        &mut self,
-        partitions: &[i32],
-        origins: &dyn Origins,
-    ) -> Result<Vec<Begin>, OwnerError> {
-        self.rebalanced = self.now();
-        let mut begins = Vec::with_capacity(partitions.len());
-        for &number in partitions {
-            let begin = match self.held.get(&number) {
-                Some(Held::Consuming(held)) => Begin::At(held.lane.next(0)),
-                Some(Held::Waiting(_)) => Begin::Later,
-                None => self.take(number, origins)?,
-            };
-            self.orders.forget(number);
-            begins.push(begin);
-        }
-        Ok(begins)
-    }
-
-    fn revoked(&mut self, partitions: &[i32], how: Revoked) -> Result<Vec<(i32, i64)>, OwnerError> {
-        self.rebalanced = self.now();
-        if how == Revoked::Lost {
-            self.lose(partitions);
-            return Ok(Vec::new());
-        }
-        let (mut told, mut result) = (Vec::new(), Ok(()));
-        for (_, released) in self.let_go(partitions) {
-            tell(&mut told, &self.topic, released.settled);
-            if let Ending::Failed(error) = released.ending {
-                result = result.and(Err(error));
-            }
-        }
-        result.map(|()| told).map_err(OwnerError::from)
-    }
-}
-
-impl Lanes {
-    /// Takes a partition that is new to us.
-    fn take(&mut self, number: i32, origins: &dyn Origins) -> Result<Begin> {
-        self.ends.watch(&[number]);
-        match self.open(number, origins) {
-            Ok((lane, start)) => {
-                let held = Held::Consuming(Box::new(Consuming::new(lane, None)));
-                self.held.insert(number, held);
-                Ok(Begin::At(start))
-            }
-            Err(error) => {
-                let now = self.now();
-                let waits = self.wait(number, Trouble::new(now), error);
-                waits.inspect_err(|_| self.ends.forget(&[number])).map(|()| Begin::Later)
-            }
-        }
-    }
-
-    /// Partitions that others may read already.
-    fn lose(&mut self, partitions: &[i32]) {
-        for &partition in partitions {
-            self.orders.forget(partition);
-            let Some(held) = self.held.remove(&partition) else { continue };
-            self.ends.forget(&[partition]);
-            if let Held::Consuming(held) = held {
-                held.lane.remove_metrics();
-                let error = anyhow!("the group gave us up");
-                self.note(partition, held.abandon(Dropped::Lost, error));
-            }
-        }
     }
 }

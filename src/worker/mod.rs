@@ -8,7 +8,9 @@ mod balance;
 mod gap;
 mod held;
 mod lanes;
+mod open;
 mod orders;
+mod release;
 mod trouble;
 
 use std::sync::Arc;
@@ -73,7 +75,10 @@ impl<S: Source> Worker<S> {
                 self.lanes.feed(&batch)?;
                 None
             }
-            Ok(None) => None,
+            Ok(None) => {
+                self.trouble = self.trouble.filter(|trouble| !trouble.is_over(self.lanes.now()));
+                None
+            }
             Err(error) => Some(error),
         };
         if let Some(error) = failed {
@@ -98,10 +103,7 @@ impl<S: Source> Worker<S> {
     /// What concerns one partition is its lane's trouble; a topic that is not there is every lane's.
     fn poll_failed(&mut self, error: KafkaError) -> Result<()> {
         match &error {
-            KafkaError::OutOfRange { partition, .. } => {
-                let partition = *partition;
-                self.lanes.interrupt(partition, error.into())
-            }
+            KafkaError::OutOfRange { partition, .. } => self.lanes.interrupt(*partition, &error),
             KafkaError::UnknownTopic { .. } => self.lanes.interrupt_all(&error),
             KafkaError::Transient { .. } | KafkaError::Unreachable { .. } => {
                 tracing::warn!(%error, "the source has trouble, trying on");

@@ -106,6 +106,11 @@ impl Trouble {
         Self { since: now, tries: 0, at: now }
     }
 
+    /// Whether nothing was heard of it for so long that another is not the same.
+    pub fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) > 2 * WAIT_MOST
+    }
+
     /// It is still there: notes when to try again, later each time.
     ///
     /// # Errors

@@ -59,13 +59,18 @@ fn tool(project: &Project, class: &str, args: &[&str]) {
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 
 fn records(project: &Project, partition: i32) -> Vec<Record> {
-    let Ok(store) =
-        tidegauge::pipeline::existing_store(&project.path("lake").display().to_string(), &tidegauge_sink::Storage::default())
-    else {
+    records_of(project, &partition.to_string())
+}
+
+fn records_of(project: &Project, name: &str) -> Vec<Record> {
+    let Ok(store) = tidegauge::pipeline::existing_store(
+        &project.path("lake").display().to_string(),
+        &tidegauge_sink::Storage::default(),
+    ) else {
         return Vec::new();
     };
     let lake = Lake::read(store);
-    let lane = format!("{}-{partition}", project.topic);
+    let lane = format!("{}-{name}", project.topic);
     lake.and_then(|lake| lake.records(&lane)).unwrap_or_default()
 }
 
@@ -246,4 +251,54 @@ fn fm_38_a_topic_that_is_made_anew_under_a_run_is_read_from_its_beginning() {
     assert!(running.is_running());
     assert!(running.sigterm().success());
     prove(&project);
+}
+
+#[test]
+fn fm_37_a_lane_of_a_whole_topic_is_taken_over_when_its_owner_is_killed() {
+    let Some(brokers) = kafka() else { return };
+    let source = concat!(
+        "lanes = \"topic\"\n[source.kafka]\n\"session.timeout.ms\" = \"6000\"\n",
+        "\"heartbeat.interval.ms\" = \"200\"\n",
+    );
+    let project = project(&brokers, 3, source);
+    let all = |project: &Project| records_of(project, "all");
+    let messages = |project: &Project| -> u64 {
+        all(project).iter().map(|record| record.counters.messages).sum()
+    };
+    let reach = |count: u64| {
+        eventually(&format!("{count} messages of the topic"), || {
+            (messages(&project) >= count).then_some(())
+        });
+        assert_eq!(messages(&project), count);
+    };
+    // One device in turns over all partitions: no lane of one partition has whole windows.
+    let round = |from: i64| {
+        (0..3)
+            .for_each(|partition| publish(&project, partition, 1, from + i64::from(partition), 10));
+    };
+    round(0);
+    let mut processes = vec![project.start_run(&[]), project.start_run(&[])];
+    reach(30);
+    let owner = |project: &Project| all(project).last().map(|record| record.writer.to_string());
+    let before = owner(&project);
+    round(20);
+    reach(60);
+    // Whichever it is: after both have been killed once, the owner has.
+    processes.remove(0).sigkill();
+    processes.push(project.start_run(&[]));
+    round(40);
+    reach(90);
+    processes.remove(0).sigkill();
+    round(60);
+    reach(120);
+    assert_ne!(owner(&project), before, "another writer has the lane");
+    tool(&project, TOPICS, &["--alter", "--topic", &project.topic, "--partitions", "4"]);
+    publish(&project, 3, 2, 80, 10);
+    reach(130);
+    drop(processes);
+    project.run_to_end();
+    prove(&project);
+    let sum = project.number("SELECT CAST(sum(n_readings) AS BIGINT) FROM predictions");
+    assert_eq!(sum + project.number("SELECT count(*) FROM late"), 130);
+    assert_eq!(all(&project).last().expect("records").positions.len(), 4);
 }

@@ -11,6 +11,7 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError as NativeError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
@@ -76,13 +77,27 @@ impl Consumer {
     /// Within `connect_timeout`: [`KafkaError::Setting`], [`KafkaError::Unreachable`],
     /// [`KafkaError::Authentication`], [`KafkaError::UnknownTopic`].
     pub fn start(settings: &KafkaSettings, thread: usize) -> Result<Self, KafkaError> {
+        let consumer = Self::with(settings, &settings.member(thread)?)?;
+        let topics = [settings.topic.as_str()];
+        consumer.client.subscribe(&topics).map_err(|e| KafkaError::transient("subscribe", e))?;
+        Ok(consumer)
+    }
+
+    /// The same without a group: it reads what [`Consumer::add`] says.
+    ///
+    /// # Errors
+    /// As [`Consumer::start`].
+    pub(crate) fn alone(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        Self::with(settings, &settings.reader()?)
+    }
+
+    fn with(settings: &KafkaSettings, config: &ClientConfig) -> Result<Self, KafkaError> {
         let observer = Observer::connect(settings)?;
-        let config = settings.member(thread)?;
         let client: BaseConsumer<Membership> =
             config.create_with_context(Membership::new()).map_err(KafkaError::creation)?;
         let client = Arc::new(client);
         let join = || KafkaError::transient("join the group", "librdkafka gave no queue");
-        let consumer = Self {
+        Ok(Self {
             settings: settings.clone(),
             topic: c_name(&settings.topic).ok_or_else(join)?,
             forwards: BTreeMap::new(),
@@ -95,10 +110,26 @@ impl Consumer {
             paused: RefCell::default(),
             adrift: None,
             client: Client::new(client, &settings.topic),
-        };
-        let topics = [settings.topic.as_str()];
-        consumer.client.subscribe(&topics).map_err(|e| KafkaError::transient("subscribe", e))?;
-        Ok(consumer)
+        })
+    }
+
+    /// Reads these partitions besides what it reads already; for a client without a group.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`].
+    pub(crate) fn add(&mut self, next: &[(i32, Begin)]) -> Result<(), KafkaError> {
+        let all: Vec<_> = self.handed.begins().chain(next.iter().copied()).collect();
+        self.assign(&all).map_err(|e| KafkaError::transient("assign partitions", e))
+    }
+
+    /// Reads nothing any more; for a client without a group.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`].
+    pub(crate) fn let_all_go(&mut self) -> Result<(), KafkaError> {
+        self.inbox.clear();
+        let all: Vec<i32> = self.partitions().collect();
+        self.acknowledge(&all)
     }
 
     /// Serves rebalances and errors, then takes up to `max` messages. It returns when it has them or

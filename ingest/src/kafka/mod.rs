@@ -29,6 +29,7 @@ pub mod settings;
 mod topic;
 mod trouble;
 mod watch;
+mod whole;
 
 pub use batch::{MessageBatch, Run};
 pub use consumer::{Consumer, Release};
@@ -40,6 +41,7 @@ pub use observer::{Observer, TopicOrigins};
 pub use producer::{Compression, Outgoing, Producer, ProducerSettings};
 pub use settings::{KafkaSettings, Start};
 pub use topic::{Creation, create_topic};
+pub use whole::WholeTopic;
 
 pub use crate::source::{
     Batch, Begin, End, Ends, LaneOwner, Leave, Origins, OwnerError, Revoked, Source,

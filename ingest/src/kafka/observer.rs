@@ -84,9 +84,17 @@ impl Observer {
     /// # Errors
     /// [`KafkaError::Transient`].
     pub fn count_partitions(&mut self) -> Result<usize, KafkaError> {
-        let failed = |code| KafkaError::transient(format!("look at topic {}", self.topic), code);
-        self.partitions = self.look().map_err(failed)?;
+        self.partitions = self.partitions_now()?;
         Ok(self.partitions)
+    }
+
+    /// Counts them, and forgets it.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`].
+    fn partitions_now(&self) -> Result<usize, KafkaError> {
+        let failed = |code| KafkaError::transient(format!("look at topic {}", self.topic), code);
+        self.look().map_err(failed)
     }
 
     /// The lowest offset of each partition, and the one after its last readable message, as the brokers
@@ -297,6 +305,16 @@ impl TopicOrigins {
     /// For the topic and the start of these settings.
     pub fn new(settings: &KafkaSettings, observer: Observer) -> Self {
         Self { observer, start: settings.start }
+    }
+}
+
+impl TopicOrigins {
+    /// How many partitions the topic has now.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`].
+    pub fn partitions(&self) -> Result<i32, KafkaError> {
+        self.observer.partitions_now().map(|count| i32::try_from(count).unwrap_or(i32::MAX))
     }
 }
 

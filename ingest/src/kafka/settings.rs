@@ -135,6 +135,21 @@ impl KafkaSettings {
         Ok(config)
     }
 
+    /// The configuration of a client that reads partitions of its own choice. librdkafka wants the name of
+    /// a group for that; nobody ever joins it.
+    pub(crate) fn reader(&self) -> Result<ClientConfig, KafkaError> {
+        self.check()?;
+        let mut config = self.common();
+        set_all(&mut config, &MEMBER);
+        config.set("group.id", format!("{}.reader", self.group));
+        self.add_extra(&mut config);
+        for setting in ["group.protocol", "group.remote.assignor", "partition.assignment.strategy"]
+        {
+            config.remove(setting);
+        }
+        Ok(config)
+    }
+
     /// Whether the brokers assign partitions (KIP-848), and not the members among themselves.
     pub(crate) fn has_newer_protocol(&self) -> bool {
         self.extra.get("group.protocol").is_some_and(|protocol| protocol == "consumer")

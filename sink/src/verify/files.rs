@@ -91,17 +91,18 @@ pub(super) fn list(store: &dyn Store) -> Result<BTreeMap<String, u64>, LakeError
     Ok(paths)
 }
 
-/// Reads every named file; returns what each record's files hold.
+/// Reads every named file; returns what each record's files hold. `since`: the last proof, whose files are
+/// not read again, and the files that lie published.
 pub(super) fn check(
     store: &dyn Store,
     generation: Option<&Generation>,
     ledger: &Ledger,
-    since: Option<&Mark>,
+    since: Option<(&Mark, &BTreeMap<String, u64>)>,
     options: Options,
     progress: &dyn Fn(u64, u64),
     report: &mut Report,
 ) -> Tallies {
-    let named = in_order(ledger, since);
+    let named = in_order(ledger, since.map(|(mark, _)| mark));
     let lanes = ledger.lanes.iter();
     let records = lanes.map(|lane| vec![Tally::default(); lane.records.len()]).collect();
     let (total, done) = (named.len() as u64, 0);
@@ -120,6 +121,9 @@ pub(super) fn check(
         report,
     };
     proof.names();
+    if let Some((_, listed)) = since {
+        proof.still_there(listed);
+    }
     for part in parts(&named, since.is_some()).values() {
         proof.part(part);
     }
@@ -172,6 +176,21 @@ impl Proof<'_, '_> {
             if let Some(what) = name_problem(one, self.generation) {
                 self.report.problem(path, what, Repair::Report);
             }
+        }
+    }
+
+    /// Files of an earlier proof are where they were, as long as they were.
+    fn still_there(&mut self, listed: &BTreeMap<String, u64>) {
+        for one in self.named.iter().filter(|one| !one.fresh) {
+            let (path, bytes) = (&one.file.path, one.file.bytes);
+            let staged = || paths::staged(path).and_then(|staged| self.store.size(&staged).ok()?);
+            let what = match listed.get(path).copied().or_else(staged) {
+                Some(found) if found == bytes => continue,
+                Some(found) => format!("it has {found} bytes and its record says {bytes}"),
+                None if self.is_replaced(path) => continue,
+                None => "it is missing".to_owned(),
+            };
+            self.report.problem(path, what, Repair::RestoreFile);
         }
     }
 

@@ -1,5 +1,9 @@
 //! Every kind of damage is found and named; a whole lake has no problem.
 
+mod new;
+mod sensors;
+mod summarised;
+
 use std::cell::RefCell;
 use std::sync::Arc;
 

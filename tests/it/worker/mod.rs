@@ -7,6 +7,7 @@ mod limits;
 mod store;
 mod topic;
 mod trouble;
+mod whole;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -180,8 +181,12 @@ impl Bench {
     }
 
     pub fn records(&self, partition: usize) -> Vec<Record> {
+        self.records_of(&format!("{TOPIC}-{partition}"))
+    }
+
+    pub fn records_of(&self, lane: &str) -> Vec<Record> {
         let reader = Lake::read(self.lake()).expect("a lake");
-        reader.records(&format!("{TOPIC}-{partition}")).unwrap_or_default()
+        reader.records(lane).unwrap_or_default()
     }
 
     /// Messages that the lane's ledger counts.
@@ -196,7 +201,11 @@ impl Bench {
     }
 
     fn lake(&self) -> Arc<dyn tidegauge_flow::Store> {
-        existing_store(&self.folder.path().join("lake").display().to_string(), &tidegauge_sink::Storage::default()).expect("there")
+        existing_store(
+            &self.folder.path().join("lake").display().to_string(),
+            &tidegauge_sink::Storage::default(),
+        )
+        .expect("there")
     }
 }
 
