@@ -14,7 +14,10 @@ use tidegauge_flow::{Failpoint, NoFailpoint, Store};
 use tidegauge_ingest::Reason;
 use tidegauge_score::{Models, Registry, Scorer, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
-use tidegauge_sink::{Counters, Identity, Lake, Lane as Ledger, LocalStore, Table, Writer};
+use tidegauge_sink::{
+    Counters, Identity, Lake, Lane as Ledger, LocalStore, ObjectStore, Storage, Table, Writer,
+    is_object_url,
+};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -56,7 +59,7 @@ impl Surroundings {
     /// When the lake's or the models' place can't be opened.
     pub fn real(config: &Config) -> Result<Self> {
         Ok(Self {
-            lake: open_store(&config.lake.url)?,
+            lake: open_store(&config.lake.url, &config.lake.storage)?,
             registry: registry(config)?,
             failpoint: Arc::new(NoFailpoint),
             clock: Arc::new(SystemClock),
@@ -262,9 +265,10 @@ pub fn plan(config: &Config) -> Result<Arc<Query>> {
 
 /// The registry that a configuration names.
 pub fn registry(config: &Config) -> Result<Registry> {
+    let storage = &config.lake.storage;
     match &config.models.url {
-        Some(url) => Ok(Registry::new(open_store(url)?, "")),
-        None => Ok(Registry::new(open_store(&config.lake.url)?, MODELS_IN_LAKE)),
+        Some(url) => Ok(Registry::new(open_store(url, storage)?, "")),
+        None => Ok(Registry::new(open_store(&config.lake.url, storage)?, MODELS_IN_LAKE)),
     }
 }
 
@@ -273,8 +277,11 @@ pub fn registry_of(store: Arc<dyn Store>) -> Registry {
     Registry::new(store, MODELS_IN_LAKE)
 }
 
-/// The store at a path or `file:` URL, its directory made if it is not there.
-pub fn open_store(url: &str) -> Result<Arc<dyn Store>> {
+/// The store at a URL or path, its directory made if it is not there.
+pub fn open_store(url: &str, storage: &Storage) -> Result<Arc<dyn Store>> {
+    if is_object_url(url) {
+        return Ok(Arc::new(ObjectStore::connect(url, storage)?));
+    }
     let store = LocalStore::create(local_path(url));
     let store = store.with_context(|| format!("cannot open {url}"))?;
     // What a crash left behind long ago; whatever is being written now is younger.
@@ -287,15 +294,26 @@ pub fn open_store(url: &str) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(store))
 }
 
-/// True when something is at a path or `file:` URL.
+/// True when something is at a path or `file:` URL. Of a bucket only an answer tells.
 pub fn is_there(url: &str) -> bool {
-    Path::new(local_path(url)).exists()
+    is_object_url(url) || Path::new(local_path(url)).exists()
 }
 
-/// The store at a path or `file:` URL that must be there.
-pub fn existing_store(url: &str) -> Result<Arc<dyn Store>> {
+/// The store at a URL or path; a directory must be there.
+pub fn existing_store(url: &str, storage: &Storage) -> Result<Arc<dyn Store>> {
+    if is_object_url(url) {
+        return Ok(Arc::new(ObjectStore::connect(url, storage)?));
+    }
     let store = LocalStore::open(local_path(url));
     Ok(Arc::new(store.with_context(|| format!("there is no lake at {url}"))?))
+}
+
+/// Whether two URLs or paths are the same place, as far as their spelling tells.
+pub fn is_same_place(a: &str, b: &str) -> Result<bool> {
+    if is_object_url(a) || is_object_url(b) {
+        return Ok(a.trim_end_matches('/') == b.trim_end_matches('/'));
+    }
+    Ok(std::path::absolute(local_path(a))? == std::path::absolute(local_path(b))?)
 }
 
 /// The path of a `file:` URL or plain path.

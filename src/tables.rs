@@ -12,10 +12,13 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use tidegauge_flow::{Partition, Span, Store};
+use tidegauge_flow::{Partition, Span};
 use tidegauge_ingest::Rejects;
-use tidegauge_sink::{Generation, Kind, Lake, Reader, Record, Table, View};
+use tidegauge_sink::{
+    Generation, Kind, Lake, ObjectStore, Reader, Record, Storage, Table, View, is_object_url,
+};
 
 use crate::pipeline;
 
@@ -26,18 +29,20 @@ use crate::pipeline;
 /// When there is no lake, or its ledger can't be read.
 pub async fn session(
     url: &str,
+    storage: &Storage,
     models: &tidegauge_score::Registry,
     sql: &str,
 ) -> Result<SessionContext> {
-    let store = pipeline::existing_store(url)?;
+    let store = pipeline::existing_store(url, storage)?;
     let reader = Lake::read(store.clone())?;
     let mut config = SessionConfig::new();
     config.options_mut().execution.time_zone = Some("UTC".into());
     let context = SessionContext::new_with_config(config);
     let named = named(&context, sql);
+    let root = root(&context, url, storage)?;
     let view = reader.view()?;
     for table in Table::ALL.into_iter().filter(|table| named(table.as_str())) {
-        register_files(&context, &reader, &view, &*store, table).await?;
+        register_files(&context, &reader, &view, &root, table).await?;
     }
     if named("commits") {
         context.register_batch("commits", commits(&reader, &view)?)?;
@@ -46,6 +51,18 @@ pub async fn session(
         context.register_batch("models", crate::commands::models::table(models)?)?;
     }
     Ok(context)
+}
+
+/// What the paths of a lake follow in DataFusion's eyes; a bucket is made known to it.
+fn root(context: &SessionContext, url: &str, storage: &Storage) -> Result<String> {
+    if is_object_url(url) {
+        let access = ObjectStore::file_access(url, storage)?;
+        let bucket = ObjectStoreUrl::parse(&access.root)?;
+        context.register_object_store(bucket.as_ref(), access.client);
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    let path = std::path::absolute(pipeline::local_path(url))?;
+    Ok(path.to_string_lossy().trim_end_matches('/').to_owned())
 }
 
 /// Which tables a statement names. One that cannot be taken apart may name any: planning tells what is
@@ -64,14 +81,14 @@ async fn register_files(
     context: &SessionContext,
     reader: &Reader,
     view: &View,
-    store: &dyn Store,
+    root: &str,
     table: Table,
 ) -> Result<()> {
     let mut urls = Vec::new();
     for file in view.files().filter(|file| file.table == table) {
         let path = reader.place(file)?;
-        let absolute = std::path::absolute(pipeline::local_path(&store.url()))?.join(path);
-        urls.push(ListingTableUrl::parse(absolute.to_string_lossy())?);
+        let absolute = format!("{root}/{path}");
+        urls.push(ListingTableUrl::parse(absolute)?);
     }
     if urls.is_empty() {
         let schema = empty_schema(reader.generation(), table);

@@ -159,6 +159,10 @@ impl Reader {
     /// # Errors
     /// [`LakeError::Store`] when it is in neither place.
     pub fn place(&self, file: &FileRef) -> Result<String, LakeError> {
+        if !self.store.renames() {
+            // It never had another name, and asking for each file would take a query's time.
+            return Ok(file.path.clone());
+        }
         let staged = paths::staged(&file.path).unwrap_or_else(|| file.path.clone());
         // Published last, so that a move between the looks does not hide it.
         for path in [&file.path, &staged, &file.path] {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use tidegauge_ingest::Files;
 use tidegauge_ingest::kafka::Observer;
 use tidegauge_score::Scorer;
-use tidegauge_sink::Lake;
+use tidegauge_sink::{Lake, probe};
 
 use super::load;
 use crate::cli::Configured;
@@ -64,7 +64,12 @@ fn lake(config: &Config) -> Result<String> {
     if !pipeline::is_there(url) {
         return Ok(format!("{url} is not there yet: the first run makes it"));
     }
-    match Lake::read(pipeline::existing_store(url)?) {
+    let store = pipeline::existing_store(url, &config.lake.storage)?;
+    if !store.renames() {
+        // A directory on a disk is known to keep what is there; a server has to show it.
+        probe(store.as_ref())?;
+    }
+    match Lake::read(store) {
         Ok(reader) => {
             let (generation, lanes) = (reader.generation().number, reader.lanes()?.len());
             let identity = pipeline::identity(config, &*pipeline::plan(config)?);

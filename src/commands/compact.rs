@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tidegauge_flow::NoFailpoint;
-use tidegauge_sink::{Lake, Mode, Outcome, Writer};
+use tidegauge_sink::{Lake, Mode, Outcome, Storage, Writer};
 
 use crate::cli::Compact;
 use crate::clock;
@@ -17,15 +17,15 @@ use crate::progress;
 use crate::say::say;
 
 pub fn run(args: &Compact) -> Result<ExitCode> {
-    let (lake, settings) = match (&args.lake, &args.config) {
-        (Some(lake), _) => (lake.clone(), config::default_upkeep()),
+    let (lake, storage, settings) = match (&args.lake, &args.config) {
+        (Some(lake), _) => (lake.clone(), Storage::default(), config::default_upkeep()),
         (None, Some(path)) => {
             let config = config::load(path, &args.sets)?;
-            (config.lake.url, config.lake.upkeep)
+            (config.lake.url, config.lake.storage, config.lake.upkeep)
         }
         (None, None) => unreachable!("the command line requires one of them"),
     };
-    let store = pipeline::existing_store(&lake)?;
+    let store = pipeline::existing_store(&lake, &storage)?;
     let lake = Lake::attach(store, Arc::new(NoFailpoint))?;
     let bar = progress::bar(0, "compact {bar:40} {pos}/{len} files");
     let progress = |done: u64, total: u64| {

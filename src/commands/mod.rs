@@ -19,6 +19,7 @@ use thiserror::Error;
 use tidegauge_aggregate::PlanError;
 use tidegauge_ingest::kafka::{InstanceError, KafkaError};
 use tidegauge_score::ScoreError;
+use tidegauge_sink::BadStorage;
 
 use crate::cli::{Command, Configured};
 use crate::config::{self, Config, Mistakes};
@@ -76,6 +77,7 @@ pub fn is_usage(error: &anyhow::Error) -> bool {
         cause.is::<Mistakes>()
             || cause.is::<Usage>()
             || cause.is::<PlanError>()
+            || cause.is::<BadStorage>()
             || matches!(cause.downcast_ref(), Some(KafkaError::Setting { .. }))
             || matches!(cause.downcast_ref(), Some(InstanceError::Name(_)))
             || matches!(

@@ -9,21 +9,30 @@ use arrow::array::RecordBatch;
 use datafusion::arrow::json::LineDelimitedWriter;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 
+use tidegauge_sink::Storage;
+
 use crate::cli::{Query, RowFormat};
 use crate::config;
 use crate::pipeline;
 use crate::tables;
 
 pub fn run(args: &Query) -> Result<ExitCode> {
-    let (lake, registry) = match (&args.lake, &args.config) {
-        (Some(lake), _) => (lake.clone(), pipeline::registry_of(pipeline::existing_store(lake)?)),
+    let (lake, storage, registry) = match (&args.lake, &args.config) {
+        (Some(lake), _) => {
+            let storage = Storage::default();
+            let store = pipeline::existing_store(lake, &storage)?;
+            (lake.clone(), storage, pipeline::registry_of(store))
+        }
         (None, Some(path)) => {
             let config = config::load(path, &[])?;
-            (config.lake.url.clone(), pipeline::registry(&config)?)
+            {
+                let registry = pipeline::registry(&config)?;
+                (config.lake.url, config.lake.storage, registry)
+            }
         }
         (None, None) => unreachable!("the command line requires one of them"),
     };
-    let batches = select(&lake, &registry, &args.sql)?;
+    let batches = select(&lake, &storage, &registry, &args.sql)?;
     print(&batches, args.format)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -31,12 +40,13 @@ pub fn run(args: &Query) -> Result<ExitCode> {
 /// The rows of a statement over the lake.
 pub fn select(
     lake: &str,
+    storage: &Storage,
     registry: &tidegauge_score::Registry,
     sql: &str,
 ) -> Result<Vec<RecordBatch>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let session = tables::session(lake, registry, sql).await?;
+        let session = tables::session(lake, storage, registry, sql).await?;
         let frame = session.sql(sql).await.context("the statement is not valid")?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let mut batches = frame.collect().await.context("the statement failed")?;

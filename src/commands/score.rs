@@ -10,7 +10,7 @@ use crate::cli::Score;
 use crate::config::SourceKind;
 use crate::control::OpenWindows;
 use crate::files::{self, Clock, Ended};
-use crate::pipeline::{self, Pipeline, is_there, local_path};
+use crate::pipeline::{self, Pipeline, is_same_place, is_there, local_path};
 use crate::say::say;
 use crate::signals::Signals;
 
@@ -23,7 +23,7 @@ pub fn run(args: &Score) -> Result<ExitCode> {
         let lake = local_path(&config.lake.url).trim_end_matches('/');
         config.models.url = Some(format!("{lake}/_tidegauge/models"));
     }
-    if std::path::absolute(local_path(&config.lake.url))? == std::path::absolute(&args.output)? {
+    if is_same_place(&config.lake.url, &args.output)? {
         let what = "--output is the configured lake: stored readings get a lake of their own";
         return Err(Usage(what.into()).into());
     }
@@ -46,7 +46,8 @@ pub fn run(args: &Score) -> Result<ExitCode> {
 fn summary(output: &str, pipeline: &Pipeline) -> Result<()> {
     let sql = "SELECT status, count(*) AS rows, coalesce(sum(CASE WHEN is_anomaly THEN 1 ELSE 0 END), 0) \
                AS anomalies FROM predictions GROUP BY status ORDER BY status";
-    let rows = super::query::select(output, &pipeline.registry, sql)?;
+    let rows =
+        super::query::select(output, &pipeline.config.lake.storage, &pipeline.registry, sql)?;
     say!("{}", datafusion::arrow::util::pretty::pretty_format_batches(&rows)?);
     let totals = pipeline.totals();
     if totals.rejected > 0 {

@@ -90,7 +90,7 @@ pub fn from_lake(config: &Config, range: Range) -> Result<Vec<SensorRows>> {
     let columns = columns.chain(features.iter().map(|f| quoted(f))).collect::<Vec<_>>().join(", ");
     let registry = pipeline::registry(config)?;
     let sql = format!("SELECT {columns} FROM predictions WHERE revision = 0");
-    let batches = super::query::select(&config.lake.url, &registry, &sql)?;
+    let batches = super::query::select(&config.lake.url, &config.lake.storage, &registry, &sql)?;
     let mut rows = RowsBySensor::new(keys.len(), range);
     for batch in &batches {
         rows.add(batch, keys.len() + 1)?;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use tidegauge_sink::Storage;
 use tidegauge_sink::{Options, Problem, Report, Scope};
 
 use crate::cli::Verify;
@@ -13,7 +14,7 @@ use crate::progress;
 use crate::say::say;
 
 pub fn run(args: &Verify) -> Result<ExitCode> {
-    let store = pipeline::existing_store(&args.lake)?;
+    let store = pipeline::existing_store(&args.lake, &Storage::default())?;
     let bar = progress::bar(0, "verify {bar:40} {pos}/{len} files");
     let progress = |done: u64, total: u64| {
         bar.set_length(total);

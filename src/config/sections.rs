@@ -290,6 +290,13 @@ fn train(reader: &mut Reader) -> TrainOptions {
     }
 }
 
+fn storage(reader: &mut Reader) -> Storage {
+    let options = reader.free_table("lake.storage");
+    let range = Duration::from_secs(1)..=Duration::from_secs(600);
+    let request = reader.duration("lake.timeout", "30s", range);
+    Storage { options, patience: Patience { request, ..Patience::default() } }
+}
+
 /// `auto` is a part of what the machine has.
 fn memory(reader: &mut Reader) -> Option<u64> {
     const KEY: &str = "limits.memory";
@@ -297,13 +304,6 @@ fn memory(reader: &mut Reader) -> Option<u64> {
         None | Some("auto") => None,
         Some(_) => Some(reader.size(KEY, "1 GiB", 1 << 20..=1 << 50)),
     }
-}
-
-fn storage(reader: &mut Reader) -> Storage {
-    let options = reader.free_table("lake.storage");
-    let range = Duration::from_secs(1)..=Duration::from_secs(600);
-    let request = reader.duration("lake.timeout", "30s", range);
-    Storage { options, patience: Patience { request, ..Patience::default() } }
 }
 
 fn check_url(reader: &mut Reader, key: &str, url: &str) {

@@ -109,7 +109,7 @@ fn every_mistake_is_reported_at_once_with_key_value_and_what_is_allowed() {
         "window.late: is \"maybe\", allowed are keep, drop",
         "models.features: is 3, allowed is a list of texts",
         "models.train.nu: is 2.0, allowed is a number from 0.000001 to 0.5",
-        "lake.url: is \"ftp://bucket\"",
+        "lake.url: is \"ftp://bucket\", allowed is a path, or a URL with file:, s3:, az:",
         "lake.commit_every: is \"1ms\", allowed is from 100ms to 3600s",
         "lake.comit_every: is not a setting: did you mean lake.commit_every?",
         "http.listen: is \"everywhere\"",
@@ -129,4 +129,20 @@ fn broken_toml_and_a_flag_without_value_are_refused() {
     assert!(
         read(GOOD, &[], &["source.topic"]).expect_err("no value").to_string().contains("--set")
     );
+}
+
+#[test]
+fn a_bucket_and_how_to_reach_it() {
+    let set = ["lake.url=s3://bucket/lake", "lake.timeout=5s", "lake.storage.region=eu-1"];
+    let secret = ("TIDEGAUGE_LAKE_STORAGE_SECRET_ACCESS_KEY", "hunter2");
+    let lake = read(GOOD, &[secret], &set).expect("valid").lake;
+    assert_eq!(lake.url, "s3://bucket/lake");
+    assert_eq!(lake.storage.options["region"], "eu-1");
+    assert_eq!(lake.storage.options["secret_access_key"], "hunter2");
+    assert_eq!(lake.storage.patience.request, Duration::from_secs(5));
+    assert!(!format!("{lake:?}").contains("hunter2"), "a secret is shown");
+    for url in ["s3://", "az://c/a//b", "gs://key:hunter2@bucket"] {
+        let said = read(GOOD, &[], &[&format!("lake.url={url}")]).expect_err("refused").to_string();
+        assert!(said.contains("lake.url: is not valid") && !said.contains("hunter2"), "{said}");
+    }
 }

@@ -11,6 +11,7 @@ use tidegauge_aggregate::Closing;
 use tidegauge_flow::{KeyValue, Partition, SensorKey};
 use tidegauge_ingest::Message;
 use tidegauge_score::{ModelEntry, ModelParams, SvmParams, SvmParts};
+use tidegauge_sink::Storage;
 
 use super::{IdleClock, Lane};
 use crate::config;
@@ -84,11 +85,17 @@ impl Bench {
     }
 
     fn select(&self, sql: &str) -> Vec<arrow::array::RecordBatch> {
-        crate::commands::query::select(&self.url(), &self.pipeline.registry, sql).expect("selects")
+        crate::commands::query::select(
+            &self.url(),
+            &Storage::default(),
+            &self.pipeline.registry,
+            sql,
+        )
+        .expect("selects")
     }
 
     fn prove(&self) {
-        let store = pipeline::existing_store(&self.url()).expect("there");
+        let store = pipeline::existing_store(&self.url(), &Storage::default()).expect("there");
         let report = tidegauge_sink::verify(&*store, &|_, _| {}).expect("verifies");
         assert!(report.is_clean(), "{:?}", report.problems);
     }

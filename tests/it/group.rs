@@ -63,9 +63,10 @@ fn records(project: &Project, partition: i32) -> Vec<Record> {
 }
 
 fn records_of(project: &Project, name: &str) -> Vec<Record> {
-    let Ok(store) =
-        tidegauge::pipeline::existing_store(&project.path("lake").display().to_string())
-    else {
+    let Ok(store) = tidegauge::pipeline::existing_store(
+        &project.path("lake").display().to_string(),
+        &tidegauge_sink::Storage::default(),
+    ) else {
         return Vec::new();
     };
     let lake = Lake::read(store);

@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout)]
 
 mod detection;
+mod disk;
 mod errors;
 mod group;
 mod harness;
@@ -15,6 +16,7 @@ mod metrics;
 mod recovery;
 mod reference;
 mod rejects;
+mod stores;
 mod tidy;
 mod time;
 mod upgrade;

@@ -14,7 +14,7 @@ use super::scan::{Identity, Scan, Scanner, is_missing};
 use super::{Options, split::Sensors, twice};
 use crate::error::LakeError;
 use crate::generation::Generation;
-use crate::paths::{self, CompactFile};
+use crate::paths::{self, CompactFile, DataFile};
 use crate::record::Table;
 use crate::view;
 
@@ -302,11 +302,30 @@ pub(super) fn unnamed(
     let newest = ledger.summary.as_ref().map_or(0, |summary| summary.number);
     for path in listed.keys().filter(|path| !named.contains(path.as_str())) {
         let later = CompactFile::parse(path).is_some_and(|file| file.summary > newest);
-        if later && !store.renames() {
+        if !store.renames() && (is_pending(path, ledger) || is_gone(store, path)) {
+            let what = "no record names it yet: its commit is under way, or its writer died";
+            report.note(path, what, Repair::Finish);
+        } else if later && !store.renames() {
             let what = "no summary names it yet: a maintenance run is under way, or died";
             report.note(path, what, Repair::Finish);
         } else {
             report.problem(path, "no record names it", Repair::DeleteOrphan);
         }
     }
+}
+
+/// Whether a file is of an epoch that its lane has not come to: where files have their final names before
+/// their record, whoever writes that record decides about it.
+fn is_pending(path: &str, ledger: &Ledger) -> bool {
+    let Some(file) = DataFile::parse(path) else {
+        return false;
+    };
+    let lane = ledger.lanes.iter().find(|lane| lane.lane == file.lane);
+    let newest = lane.and_then(|lane| lane.newest.as_ref()).map_or(0, |(record, _)| record.epoch);
+    file.epoch > newest
+}
+
+/// Whether a file was removed since it was listed: by a writer who lost its lane, or by the next one.
+fn is_gone(store: &dyn Store, path: &str) -> bool {
+    matches!(store.size(path), Ok(None))
 }

@@ -8,6 +8,8 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use tidegauge_ingest::simulate::{Fault, FaultKind};
 
+use tidegauge_sink::Storage;
+
 use crate::commands::query::select;
 use crate::pipeline::{self, Pipeline};
 use crate::say::say;
@@ -24,16 +26,17 @@ struct Window {
 /// Prints the summary.
 pub fn tell(lake: &Path, pipeline: &Pipeline, faults: &[Fault]) -> Result<ExitCode> {
     let url = lake.display().to_string();
+    let storage = Storage::default();
     let sql = "SELECT \"Device\", \"Sensor\", window_start, window_end, is_anomaly \
                FROM predictions WHERE status = 'ok'";
-    let windows = windows(&select(&url, &pipeline.registry, sql)?)?;
+    let windows = windows(&select(&url, &storage, &pipeline.registry, sql)?)?;
     say!();
     if windows.is_empty() {
         say!("it ended before models were trained: no window was scored");
     } else {
         compare(&windows, faults);
     }
-    let report = tidegauge_sink::verify(&*pipeline::existing_store(&url)?, &|_, _| {})?;
+    let report = tidegauge_sink::verify(&*pipeline::existing_store(&url, &storage)?, &|_, _| {})?;
     say!(
         "the lake {url} holds {} predictions in {} files, {} commits; verify: {}",
         report.rows,

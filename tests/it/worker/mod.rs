@@ -232,7 +232,11 @@ impl Bench {
     }
 
     fn lake(&self) -> Arc<dyn tidegauge_flow::Store> {
-        existing_store(&self.folder.path().join("lake").display().to_string()).expect("there")
+        existing_store(
+            &self.folder.path().join("lake").display().to_string(),
+            &tidegauge_sink::Storage::default(),
+        )
+        .expect("there")
     }
 }
 

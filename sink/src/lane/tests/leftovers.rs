@@ -135,6 +135,21 @@ fn fm_25_without_renames_files_of_a_lost_epoch_go_by_their_intent() {
 }
 
 #[test]
+fn fm_25_without_renames_files_of_a_commit_under_way_are_a_note_and_not_a_problem() {
+    let store = MemoryStore::flat();
+    let files = die_before_the_record(&store);
+    let report = crate::verify(store.as_ref(), &|_, _| ()).expect("a lake");
+    assert_eq!(report.problems, []);
+    let noted: Vec<_> = report.notes.iter().map(|note| note.path.clone()).collect();
+    assert_eq!(noted, files);
+    let stray = stray(LANE, 1).published(Table::Late, "2026-02-01");
+    store.put(&stray, b"of an epoch that is over").expect("the store takes it");
+    let report = crate::verify(store.as_ref(), &|_, _| ()).expect("a lake");
+    assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
+    assert_eq!(report.problems[0].path, stray);
+}
+
+#[test]
 fn fm_25_a_file_that_appears_after_its_lane_was_taken_goes_at_the_next_taking() {
     let store = MemoryStore::flat();
     let files = die_before_the_record(&store);

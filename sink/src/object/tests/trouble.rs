@@ -140,3 +140,53 @@ fn a_server_that_ignores_conditions_founds_no_lake() {
         }
     }
 }
+
+/// A store whose server gives these answers, one after the other, and the last one for ever.
+fn answering(answers: &'static [Trouble]) -> (Proxy, ObjectStore) {
+    let proxy = Proxy::start("127.0.0.1:1", move |_, n| {
+        let last = answers.len() - 1;
+        Some(answers[usize::try_from(n - 1).map_or(last, |n| n.min(last))])
+    });
+    let endpoint = format!("http://{}", proxy.address);
+    let options = [
+        ("endpoint", endpoint.as_str()),
+        ("allow_http", "true"),
+        ("access_key_id", "k"),
+        ("secret_access_key", "s"),
+    ];
+    let options = options.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let storage = Storage { options, patience: PATIENCE };
+    let store = ObjectStore::connect("s3://bucket/x", &storage).expect("valid");
+    (proxy, store)
+}
+
+#[test]
+fn fm_23_it_exists_is_believed_only_when_no_earlier_try_may_have_made_it() {
+    const THERE: Trouble = Trouble::Answer(412, None);
+    let sure: [&'static [Trouble]; 2] = [&[THERE], &[Trouble::Answer(429, None), THERE]];
+    for answers in sure {
+        let (_proxy, store) = answering(answers);
+        let answer = store.put_if_absent("a", b"1");
+        assert!(matches!(answer, Err(StoreError::Exists { .. })), "{answers:?}: {answer:?}");
+    }
+    let unsure: [&'static [Trouble]; 4] = [
+        &[Trouble::Answer(500, None), THERE],
+        &[Trouble::Answer(503, Some(0)), Trouble::Answer(429, None), THERE],
+        &[Trouble::CutBefore, THERE],
+        // Another request for the name is under way; then it is there.
+        &[Trouble::Answer(409, None), Trouble::Answer(404, None), Trouble::CutBefore, THERE],
+    ];
+    for answers in unsure {
+        let (_proxy, store) = answering(answers);
+        let answer = store.put_if_absent("a", b"1");
+        assert!(matches!(answer, Err(StoreError::Ambiguous { .. })), "{answers:?}: {answer:?}");
+    }
+}
+
+#[test]
+fn fm_29_requests_to_a_server_that_never_comes_back_end() {
+    let (proxy, store) = answering(&[Trouble::Answer(500, None)]);
+    let text = store.get("a").expect_err("it never answers well").to_string();
+    assert!(text.contains("12 tries failed") && text.contains("500 (Injected)"), "{text}");
+    assert_eq!(proxy.requests(), 12);
+}
