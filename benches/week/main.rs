@@ -61,10 +61,8 @@ fn main() -> Result<()> {
     let store: Arc<dyn Store> = Arc::new(LocalStore::create(&path)?);
     let lake = Lake::open(store, Arc::new(NoFailpoint), &identity(), START_US)?;
     println!(
-        "{} lanes, {} sensors each, a commit every 10 s, maintenance every hour, lake at {}",
-        args.lanes,
-        args.sensors,
-        path.display()
+        "{} lanes, {} sensors each, a commit every 10 s, maintenance every hour",
+        args.lanes, args.sensors
     );
     println!("{}", Day::HEAD);
     Week { args: &args, lake, path, rng: ChaCha8Rng::seed_from_u64(1) }.live()

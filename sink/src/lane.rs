@@ -23,8 +23,7 @@ pub use cut::{Committed, Cut};
 use crate::digest::Digest;
 use crate::error::LakeError;
 use crate::generation::Generation;
-use crate::lake::{content_problem, read_record};
-use crate::paths;
+use crate::lake::{content_problem, newest_epoch, read_record};
 use crate::record::Record;
 use crate::writer::Writer;
 
@@ -120,13 +119,14 @@ impl Lane {
     /// Whoever took the lane after us may have gone on so far that our checkpoint is out of use: then
     /// nothing is damaged.
     fn still_ours(&self) -> Result<(), LakeError> {
-        let next = self.next_epoch();
-        if self.store.size(&paths::record_path(self.name(), next))?.is_none() {
+        // The newest record is there whatever maintenance has deleted.
+        let epoch = newest_epoch(self.store.as_ref(), self.name())?;
+        if epoch < self.next_epoch() {
             return Ok(());
         }
-        let (record, _) = read_record(self.store.as_ref(), self.name(), next)?;
+        let (record, _) = read_record(self.store.as_ref(), self.name(), epoch)?;
         let (lane, by) = (record.lane, record.writer.to_string());
-        Err(LakeError::Fenced { lane, epoch: next, by })
+        Err(LakeError::Fenced { lane, epoch, by })
     }
 }
 

@@ -16,6 +16,8 @@ mod evidence;
 mod files;
 mod link;
 mod mark;
+mod named;
+mod parallel;
 mod repair;
 mod report;
 mod scan;

@@ -85,7 +85,7 @@ fn every_mistake_is_reported_at_once_with_key_value_and_what_is_allowed() {
     [models.train]
     nu = 2.0
     [lake]
-    url = "s3://bucket"
+    url = "ftp://bucket"
     commit_every = "1ms"
     [http]
     listen = "everywhere"
@@ -109,7 +109,7 @@ fn every_mistake_is_reported_at_once_with_key_value_and_what_is_allowed() {
         "window.late: is \"maybe\", allowed are keep, drop",
         "models.features: is 3, allowed is a list of texts",
         "models.train.nu: is 2.0, allowed is a number from 0.000001 to 0.5",
-        "lake.url: is \"s3://bucket\"",
+        "lake.url: is \"ftp://bucket\"",
         "lake.commit_every: is \"1ms\", allowed is from 100ms to 3600s",
         "lake.comit_every: is not a setting: did you mean lake.commit_every?",
         "http.listen: is \"everywhere\"",

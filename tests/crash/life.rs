@@ -18,6 +18,7 @@ use tidegauge_ingest::Message;
 use tidegauge_sink::LocalStore;
 
 use crate::input::{self, NOW_NS};
+use crate::upkeep;
 
 /// When a life's failpoint begins to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,26 +47,48 @@ pub struct Crash {
 #[derive(Debug, Clone)]
 pub struct Orders {
     pub lake: PathBuf,
-    /// Messages per commit.
-    pub step: usize,
+    pub job: Job,
     pub crash: Option<Crash>,
+}
+
+/// What a life is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    /// To feed the lane, with so many messages per commit.
+    Feed { step: usize },
+    /// To maintain the lake, several times in the course of days.
+    Maintain,
+}
+
+/// All places, those of a lane and those of maintenance.
+fn places() -> impl Iterator<Item = Place> {
+    Place::ALL.into_iter().chain(Place::UPKEEP)
 }
 
 impl Orders {
     /// A life without a crash.
     pub fn calm(lake: &Path, step: usize) -> Self {
-        Self { lake: lake.to_owned(), step, crash: None }
+        Self { lake: lake.to_owned(), job: Job::Feed { step }, crash: None }
+    }
+
+    /// A life that maintains the lake.
+    pub fn maintenance(lake: &Path, crash: Option<Crash>) -> Self {
+        Self { lake: lake.to_owned(), job: Job::Maintain, crash }
     }
 
     /// As a value of the environment.
     pub fn to_text(&self) -> String {
-        let place = |crash: &Crash| Place::ALL.iter().position(|p| *p == crash.place);
+        let place = |crash: &Crash| places().position(|p| p == crash.place);
         let phase = |crash: &Crash| Phase::ALL.iter().position(|p| *p == crash.phase);
         let crash = self.crash.as_ref().map(|crash| {
             let (place, phase) = (place(crash).expect("listed"), phase(crash).expect("listed"));
             format!("{place} {} {phase}", crash.reach)
         });
-        format!("{}\n{}\n{}", self.step, self.lake.display(), crash.unwrap_or_default())
+        let step = match self.job {
+            Job::Feed { step } => step,
+            Job::Maintain => 0,
+        };
+        format!("{step}\n{}\n{}", self.lake.display(), crash.unwrap_or_default())
     }
 
     /// What [`Orders::to_text`] made.
@@ -75,12 +98,16 @@ impl Orders {
             lines[2].split_whitespace().map(|n| n.parse().expect("a number")).collect();
         let crash = match numbers[..] {
             [place, reach, phase] => {
-                Some(Crash { place: Place::ALL[place], reach, phase: Phase::ALL[phase] })
+                let place = places().nth(place).expect("a place");
+                Some(Crash { place, reach, phase: Phase::ALL[phase] })
             }
             _ => None,
         };
-        let step = lines[0].parse().expect("a number");
-        Self { lake: lines[1].into(), step, crash }
+        let job = match lines[0].parse().expect("a number") {
+            0 => Job::Maintain,
+            step => Job::Feed { step },
+        };
+        Self { lake: lines[1].into(), job, crash }
     }
 }
 
@@ -103,7 +130,8 @@ impl Failpoint for Aborts {
     }
 }
 
-/// Lives until all input is committed and its windows are closed; says why if it cannot.
+/// Lives until its job is done: all input is committed and its windows are closed, or the lake is
+/// maintained. Says why if it cannot.
 pub fn live(orders: &Orders) -> anyhow::Result<()> {
     let store: Arc<dyn Store> = Arc::new(LocalStore::create(&orders.lake)?);
     live_on(store, orders)
@@ -124,6 +152,7 @@ pub fn live_on(store: Arc<dyn Store>, orders: &Orders) -> anyhow::Result<()> {
         Some(aborts) => aborts.clone(),
         None => Arc::new(NoFailpoint),
     };
+    let Job::Feed { step } = orders.job else { return upkeep::maintain(store, failpoint) };
     let pipeline = pipeline(store, failpoint)?;
     let messages = input::messages();
     let mut commits = 0;
@@ -134,7 +163,7 @@ pub fn live_on(store: Arc<dyn Store>, orders: &Orders) -> anyhow::Result<()> {
         if from >= messages.len() / 2 {
             arm(Phase::Middle);
         }
-        let to = (from + orders.step).min(messages.len());
+        let to = (from + step).min(messages.len());
         // In two batches, so that a batch's end is not always an epoch's.
         for part in [from..from.midpoint(to), from.midpoint(to)..to] {
             feed(&mut lane, &messages[part])?;

@@ -8,4 +8,5 @@ mod input;
 mod lake;
 mod life;
 mod old;
+mod upkeep;
 mod walk;

@@ -7,6 +7,7 @@
 //! ```
 #![allow(clippy::print_stdout)]
 
+mod executor;
 mod group;
 mod judge;
 mod models;
@@ -17,6 +18,7 @@ mod scenario;
 mod source;
 mod store;
 mod topic;
+mod upkeep;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

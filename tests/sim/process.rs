@@ -10,6 +10,7 @@ use tidegauge::control::OpenWindows;
 use tidegauge::pipeline::{Pipeline, Surroundings, registry_of};
 use tidegauge::worker::Worker;
 
+use crate::executor::SimExecutor;
 use crate::scenario::{Scenario, TOPIC};
 use crate::source::{SimEnds, SimSource};
 use crate::store::{SimFailpoint, SimStore};
@@ -18,7 +19,14 @@ use crate::world::{SimClock, World};
 /// A process that runs.
 pub struct Process {
     workers: Vec<Worker<SimSource>>,
+    commits: Arc<SimExecutor>,
     pub ends: Arc<SimEnds>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.commits.clear();
+    }
 }
 
 /// The name of a process' thread in the group.
@@ -30,11 +38,13 @@ impl Process {
     /// Starts as `run` does: pipeline, then members of the group.
     pub fn start(world: &Arc<World>, scenario: &Scenario, name: &str, id: u64) -> Result<Self> {
         let lake = Arc::new(SimStore { world: world.clone(), process: id });
+        let commits = SimExecutor::new(world.clone(), id);
         let chance = ChaCha8Rng::seed_from_u64(world.state().random.next_u64());
         let around = Surroundings {
             registry: registry_of(lake.clone()),
             lake,
             failpoint: Arc::new(SimFailpoint { world: world.clone(), process: id }),
+            commits: commits.clone(),
             clock: Arc::new(SimClock { world: world.clone(), process: id }),
             chance: Box::new(chance),
         };
@@ -45,7 +55,12 @@ impl Process {
             let source = SimSource::join(world.clone(), id, member(name, thread), id);
             Worker::new(pipeline.clone(), TOPIC, source, ends.clone())
         };
-        Ok(Self { workers: (0..scenario.threads).map(worker).collect(), ends })
+        Ok(Self { workers: (0..scenario.threads).map(worker).collect(), commits, ends })
+    }
+
+    /// Where its epochs are written.
+    pub fn commits(&self) -> Arc<SimExecutor> {
+        self.commits.clone()
     }
 
     pub fn workers(&self) -> usize {
@@ -58,8 +73,9 @@ impl Process {
     }
 
     /// The orderly end of all workers. When one has failed, the others end all the same.
-    pub fn stop(self, windows: OpenWindows) -> Result<()> {
-        let ends: Vec<_> = self.workers.into_iter().map(|worker| worker.end(windows)).collect();
+    pub fn stop(mut self, windows: OpenWindows) -> Result<()> {
+        let workers = std::mem::take(&mut self.workers);
+        let ends: Vec<_> = workers.into_iter().map(|worker| worker.end(windows)).collect();
         ends.into_iter().collect()
     }
 

@@ -13,10 +13,12 @@ use std::time::Duration;
 use rand::Rng;
 use tidegauge::control::OpenWindows;
 
+use crate::executor::SimExecutor;
 use crate::models::Models;
 use crate::process::{Process, member};
 use crate::scenario::Scenario;
 use crate::source::ledger_position;
+use crate::upkeep;
 use crate::world::{Faults, World};
 
 /// After trouble has ended and all is sent, it must all be committed within this time.
@@ -40,12 +42,22 @@ pub struct Runner {
 /// A place for a process, and what may be known of it while it is busy.
 struct Slot {
     process: RefCell<Option<Process>>,
+    /// Where its process writes epochs: beside its workers.
+    commits: RefCell<Option<Arc<SimExecutor>>>,
     id: Cell<u64>,
     name: RefCell<String>,
     /// Not to be started or turned before.
     until: Cell<Duration>,
     /// Stopped by a signal or asleep: it does not even say that it is alive.
     frozen: Cell<bool>,
+    /// The same, in the middle of so many calls.
+    standing: Cell<usize>,
+}
+
+impl Slot {
+    fn is_awake(&self) -> bool {
+        !self.frozen.get() && self.standing.get() == 0
+    }
 }
 
 thread_local! {
@@ -68,14 +80,22 @@ pub fn others_go_on(world: &World, process: u64) {
     }
 }
 
+/// Time passes for everybody while somebody waits.
+pub fn time_passes(by: Duration) {
+    let Some(runner) = CURRENT.with_borrow(Clone::clone) else { return };
+    runner.pass(by);
+}
+
 /// Runs a seed to its end; problems are in the world.
 pub fn run(world: Arc<World>, scenario: Scenario) -> Rc<Runner> {
     let slot = |n: usize| Slot {
         process: RefCell::default(),
+        commits: RefCell::default(),
         id: Cell::new(0),
         name: RefCell::new(format!("p{n}")),
         until: Cell::new(Duration::ZERO),
         frozen: Cell::new(false),
+        standing: Cell::new(0),
     };
     let runner = Rc::new(Runner {
         slots: (0..scenario.processes).map(slot).collect(),
@@ -118,7 +138,10 @@ impl Runner {
                 // One that was left out while it slept may learn only now that its lanes are gone.
                 self.judge(slot, &error);
             }
-            self.world.state().note(format_args!("{}: ended", slot.id.replace(0)));
+            let id = slot.id.replace(0);
+            *slot.commits.borrow_mut() = None;
+            self.world.state().dead.insert(id);
+            self.world.state().note(format_args!("{id}: ended"));
             slot.until.set(Duration::MAX);
         }
         self.end();
@@ -180,14 +203,32 @@ impl Runner {
         if self.depth.get() == 0 || !self.calm.get() {
             self.trouble();
         }
-        let chosen = self.world.state().below(self.slots.len());
+        let (chosen, writes) = {
+            let mut state = self.world.state();
+            (state.below(self.slots.len()), state.chance(5_000))
+        };
+        if writes {
+            self.write(&self.slots[chosen]);
+        }
         self.turn(chosen);
+    }
+
+    /// Lets an epoch of a process be written.
+    fn write(&self, slot: &Slot) {
+        let alive = !self.world.state().dead.contains(&slot.id.get());
+        if slot.until.get() > self.now() || !slot.is_awake() || !alive {
+            return;
+        }
+        let commits = slot.commits.borrow().clone();
+        if let Some(commits) = commits {
+            commits.run_one();
+        }
     }
 
     fn pass(&self, by: Duration) {
         let mut state = self.world.state();
         let then = state.now + by;
-        for slot in self.slots.iter().filter(|slot| slot.id.get() > 0 && !slot.frozen.get()) {
+        for slot in self.slots.iter().filter(|slot| slot.id.get() > 0 && slot.is_awake()) {
             let id = slot.id.get();
             if state.dead.contains(&id) {
                 continue;
@@ -203,7 +244,7 @@ impl Runner {
     fn turn(&self, chosen: usize) {
         let slot = &self.slots[chosen];
         let now = self.now();
-        if slot.until.get() > now {
+        if slot.until.get() > now || slot.standing.get() > 0 {
             return;
         }
         let Ok(mut process) = slot.process.try_borrow_mut() else { return };
@@ -245,7 +286,10 @@ impl Runner {
         let name = slot.name.borrow().clone();
         self.world.state().note(format_args!("{id}: starts as {name}"));
         match Process::start(&self.world, &self.scenario, &name, id) {
-            Ok(process) => Some(process),
+            Ok(process) => {
+                *slot.commits.borrow_mut() = Some(process.commits());
+                Some(process)
+            }
             Err(error) => {
                 self.judge(slot, &error);
                 self.rest(slot);
@@ -267,7 +311,9 @@ impl Runner {
     /// A process has ended: its supervisor starts another after a while, mostly under the same name.
     fn rest(&self, slot: &Slot) {
         let mut state = self.world.state();
-        slot.id.set(0);
+        // A process that has ended does nothing more, whatever its threads are at.
+        state.dead.insert(slot.id.replace(0));
+        *slot.commits.borrow_mut() = None;
         slot.until.set(state.now + state.millis(200..20_000));
         if state.chance(2_500) {
             *slot.name.borrow_mut() = format!("q{}", self.next_id.get());
@@ -276,9 +322,12 @@ impl Runner {
 
     /// A process may fail because of what is done to it, and for no other reason.
     fn judge(&self, slot: &Slot, error: &anyhow::Error) {
-        let text = format!("{error:#}");
+        self.judge_text(slot.id.get(), &format!("{error:#}"));
+    }
+
+    fn judge_text(&self, id: u64, text: &str) {
         let mut state = self.world.state();
-        state.note(format_args!("{}: fails: {text}", slot.id.get()));
+        state.note(format_args!("{id}: fails: {text}"));
         let reasons = [
             "simulated",
             "interrupted by a failpoint",
@@ -286,6 +335,7 @@ impl Runner {
             "was taken by another writer at each",
             "another member took our name",
             "has failed at an earlier commit",
+            "was not done in time",
         ];
         if !reasons.iter().any(|reason| text.contains(reason)) {
             state.problem(format!("a process fails for no reason: {text}"));
@@ -300,7 +350,7 @@ impl Runner {
             if !state.chance(rate) {
                 return;
             }
-            (state.below(16), state.below(self.slots.len()))
+            (state.below(22), state.below(self.slots.len()))
         };
         let slot = &self.slots[victim];
         match what {
@@ -313,6 +363,8 @@ impl Runner {
                 let chance = self.world.state().below(1000);
                 self.models.borrow_mut().publish(chance);
             }
+            15..18 => self.maintain(),
+            18..20 => self.delete_messages(),
             _ => {
                 // Scaled down for a while.
                 self.stop(slot);
@@ -320,6 +372,34 @@ impl Runner {
                 slot.until.set(state.now + state.millis(20_000..300_000));
             }
         }
+    }
+
+    /// Retention overtakes whoever has not read yet.
+    fn delete_messages(&self) {
+        let mut state = self.world.state();
+        let now = state.now;
+        if !self.scenario.retention {
+            return;
+        }
+        let partitions = state.topic.partitions(now);
+        let partition = state.below(partitions) as i32;
+        let end = state.topic.end(partition, now);
+        let low = (end - state.below(12) as i64).max(0);
+        state.note(format_args!("partition {partition} begins at {low}"));
+        state.topic.delete_below(partition, low);
+    }
+
+    /// Somebody maintains the lake, and may die of it like anybody else.
+    fn maintain(&self) {
+        let id = self.next_id.get();
+        self.next_id.set(id + 1);
+        self.world.state().note(format_args!("{id}: maintains the lake"));
+        if let Err(error) = upkeep::run(&self.world, &self.scenario, id) {
+            self.judge_text(id, &format!("{error:#}"));
+        }
+        let mut state = self.world.state();
+        state.dead.insert(id);
+        state.note(format_args!("{id}: is done"));
     }
 
     fn kill(&self, slot: &Slot) {
@@ -346,7 +426,7 @@ impl Runner {
 
     fn stop(&self, slot: &Slot) {
         let Ok(mut process) = slot.process.try_borrow_mut() else { return };
-        if self.bury(slot, &mut process) || slot.frozen.get() {
+        if self.bury(slot, &mut process) || !slot.is_awake() {
             return;
         }
         let windows = match self.world.state().chance(2_000) {
@@ -381,7 +461,8 @@ impl Runner {
 
     /// Others go on while this process stands in the middle of a call.
     fn interleave(&self, process: u64) {
-        let Some(slot) = self.slots.iter().find(|slot| slot.id.get() == process) else { return };
+        // Maintenance has no slot: nobody waits for a sign of life of it.
+        let slot = self.slots.iter().find(|slot| slot.id.get() == process);
         let (steps, freezes, first) = {
             let mut state = self.world.state();
             let freezes = state.chance(5_000);
@@ -392,14 +473,20 @@ impl Runner {
             state.note(format_args!("{process}: stands still, frozen: {freezes}"));
             (state.below(60), freezes, first)
         };
-        let before = slot.frozen.replace(freezes || slot.frozen.get());
+        let stands = |more: bool| {
+            if let Some(slot) = slot.filter(|_| freezes) {
+                let calls = slot.standing.get();
+                slot.standing.set(if more { calls + 1 } else { calls - 1 });
+            }
+        };
+        stands(true);
         self.depth.set(self.depth.get() + 1);
         self.pass(first);
         for _ in 0..steps {
             self.step();
         }
         self.depth.set(self.depth.get() - 1);
-        slot.frozen.set(before);
+        stands(false);
         self.world.state().note(format_args!("{process}: goes on"));
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidegauge::config::{self, Config};
+use tidegauge::config::{self, Config, OnGap};
 use tidegauge::pipeline::plan;
 use tidegauge_aggregate::Query;
 use tidegauge_flow::time::rfc3339;
@@ -82,6 +82,12 @@ pub struct Scenario {
     pub faults: Faults,
     /// When trouble ends.
     pub calm_at: Duration,
+    /// Whether the lake's storage can rename: a directory can, a bucket cannot.
+    pub renames: bool,
+    /// Whether the brokers delete what nobody has read yet; then the pipeline is to go on behind it.
+    pub retention: bool,
+    /// What the brokers say the topic is.
+    pub identity: Option<Arc<str>>,
     /// Whether the open windows are closed at the end.
     pub close_windows: bool,
 }
@@ -94,6 +100,9 @@ impl Scenario {
         config.window.out_of_order = Duration::from_secs(random.random_range(0..8));
         config.window.idle_after = Duration::from_secs(*pick(&mut random, &[15, 30, 60]));
         config.lake.commit_every = Duration::from_secs(*pick(&mut random, &[4, 10, 25, 70]));
+        config.source.drain_within = Duration::from_secs(*pick(&mut random, &[2, 20, 60]));
+        let retention = random.random_bool(0.25);
+        config.source.on_gap = if retention { OnGap::Skip } else { OnGap::Fail };
         config.lake.rejects_max = *pick(&mut random, &[3, 1000]);
         let partitions = random.random_range(1..=3);
         let growth = random.random_bool(0.15).then(|| {
@@ -116,6 +125,8 @@ impl Scenario {
             store: rate(60),
             failpoint: rate(60),
             interleave: rate(150),
+            slow: rate(2_000),
+            source: rate(300),
             process: rate(150),
         };
         Self {
@@ -129,6 +140,9 @@ impl Scenario {
             threads: *pick(&mut random, &[1, 1, 2]),
             faults,
             calm_at: last.mul_f64(random.random_range(0.7..1.2)),
+            retention,
+            renames: random.random_bool(0.7),
+            identity: random.random_bool(0.5).then(|| "first".into()),
             close_windows: random.random_bool(0.7),
         }
     }

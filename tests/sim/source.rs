@@ -3,14 +3,16 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom;
 use tidegauge_ingest::kafka::KafkaError;
-use tidegauge_ingest::{Batch, End, Ends, LaneOwner, Leave, Message, Origins, Revoked, Source};
+use tidegauge_ingest::{
+    Batch, Begin, End, Ends, LaneOwner, Leave, Message, Origins, Revoked, Source,
+};
 
 use crate::group::Asked;
-use crate::scenario::{Sent, What};
+use crate::scenario::{Sent, TOPIC, What};
 use crate::world::{World, instant};
 
 /// One worker's membership.
@@ -19,8 +21,9 @@ pub struct SimSource {
     process: u64,
     name: String,
     incarnation: u64,
-    /// Held partitions, and what was handed out of each.
-    held: BTreeMap<i32, i64>,
+    /// Held partitions, and what was handed out of each; nothing is, before the first seek.
+    held: BTreeMap<i32, Option<i64>>,
+    brokers: Brokers,
     paused: RefCell<BTreeSet<i32>>,
     assigned: bool,
 }
@@ -31,7 +34,8 @@ impl SimSource {
         let now = world.state().now;
         world.state().group.join(&name, incarnation, now);
         let (held, paused) = (BTreeMap::new(), RefCell::default());
-        Self { world, process, name, incarnation, held, paused, assigned: false }
+        let brokers = Brokers { world: world.clone() };
+        Self { world, process, name, incarnation, held, brokers, paused, assigned: false }
     }
 
     fn serve<O: LaneOwner>(&mut self, owner: &mut O) -> Result<(), KafkaError> {
@@ -62,24 +66,41 @@ impl SimSource {
     }
 
     fn take<O: LaneOwner>(&mut self, owner: &mut O, given: &[i32]) -> Result<(), KafkaError> {
-        let offsets = match given {
+        let begins = match given {
             [] => Vec::new(),
-            _ => owner.assigned(given, &Earliest).map_err(KafkaError::Owner)?,
+            _ => owner.assigned(given, &self.brokers).map_err(KafkaError::Owner)?,
         };
-        let mut state = self.world.state();
-        for (partition, offset) in given.iter().zip(offsets) {
-            let (process, now) = (self.process, state.now);
-            state.note(format_args!("{process}: reads {partition} from {offset}"));
-            if offset > state.topic.end(*partition, now) {
-                state.problem(format!(
-                    "partition {partition} is to be read from {offset}, beyond its end"
-                ));
+        for (partition, begin) in given.iter().zip(begins) {
+            match begin {
+                Begin::At(offset) => self.read_from(*partition, offset),
+                Begin::Later => drop(self.held.insert(*partition, None)),
             }
-            self.held.insert(*partition, offset);
         }
-        state.group.taken(&self.name, self.incarnation, given);
+        self.world.state().group.taken(&self.name, self.incarnation, given);
         self.assigned = true;
         Ok(())
+    }
+
+    fn read_from(&mut self, partition: i32, offset: i64) {
+        let (mut state, process) = (self.world.state(), self.process);
+        let now = state.now;
+        state.note(format_args!("{process}: reads {partition} from {offset}"));
+        let end = state.topic.end(partition, now);
+        if offset > end {
+            state.problem(format!("{partition} is to be read from {offset}, its end is {end}"));
+        }
+        drop(state);
+        self.held.insert(partition, Some(offset));
+    }
+
+    /// Whether a call of the source fails now.
+    fn trouble(&self, action: &str) -> Result<(), KafkaError> {
+        let mut state = self.world.state();
+        let rate = state.faults.source;
+        match state.chance(rate) {
+            true => Err(transient(action)),
+            false => Ok(()),
+        }
     }
 
     fn release<O: LaneOwner>(
@@ -100,6 +121,23 @@ impl SimSource {
         Ok(())
     }
 
+    /// What comes next may have been deleted meanwhile.
+    fn check_range(&mut self) -> Result<(), KafkaError> {
+        let state = self.world.state();
+        for (partition, next) in &mut self.held {
+            if let Some(offset) = next.take_if(|next| *next < state.topic.low(*partition)) {
+                let (partition, reason) = (*partition, "simulated".into());
+                return Err(KafkaError::OutOfRange {
+                    topic: TOPIC.into(),
+                    partition,
+                    offset,
+                    reason,
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn fetch(&mut self, max: usize) -> Option<Messages> {
         let mut state = self.world.state();
         let now = state.now;
@@ -110,13 +148,14 @@ impl SimSource {
             if self.paused.borrow().contains(&partition) || state.chance(1_000) {
                 continue;
             }
-            let next = self.held[&partition];
+            let Some(next) = self.held[&partition] else { continue };
             // Left over from before a seek: below what was asked for.
-            let from = if state.chance(200) { (next - 3).max(0) } else { next };
+            let low = state.topic.low(partition);
+            let from = if state.chance(200) { (next - 3).max(low) } else { next };
             let some = state.below(12) + 1;
             let read = state.topic.read(partition, from, some.min(max), now).to_vec();
             if let Some(last) = read.last() {
-                self.held.insert(partition, next.max(last.offset + 1));
+                self.held.insert(partition, Some(next.max(last.offset + 1)));
                 runs.push((partition, read));
             }
         }
@@ -147,13 +186,17 @@ impl Source for SimSource {
         _: Duration,
     ) -> Result<Option<Messages>, KafkaError> {
         self.serve(owner)?;
+        self.trouble("poll")?;
+        self.check_range()?;
         Ok(self.fetch(max))
     }
 
     fn positions(&self) -> BTreeMap<i32, i64> {
         let state = self.world.state();
-        let position = |(p, next): (&i32, &i64)| (*p, state.topic.position(*p, *next, state.now));
-        self.held.iter().map(position).collect()
+        let position = |(p, next): (&i32, &Option<i64>)| {
+            next.map(|next| (*p, state.topic.position(*p, next, state.now)))
+        };
+        self.held.iter().filter_map(position).collect()
     }
 
     fn is_assigned(&self) -> bool {
@@ -181,12 +224,31 @@ impl Source for SimSource {
         }
     }
 
+    fn origins(&self) -> &dyn Origins {
+        &self.brokers
+    }
+
+    fn seek(&mut self, next: &[(i32, i64)]) -> Result<(), KafkaError> {
+        for (partition, offset) in next {
+            if !self.held.contains_key(partition) {
+                continue;
+            }
+            self.paused.borrow_mut().remove(partition);
+            self.held.insert(*partition, None);
+            self.trouble("seek")?;
+            self.read_from(*partition, *offset);
+        }
+        Ok(())
+    }
+
     fn pause(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+        self.trouble("pause")?;
         self.paused.borrow_mut().extend(partitions);
         Ok(())
     }
 
     fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+        self.trouble("resume")?;
         self.paused.borrow_mut().retain(|partition| !partitions.contains(partition));
         Ok(())
     }
@@ -211,12 +273,41 @@ fn fatal(reason: &str) -> KafkaError {
     KafkaError::Fatal { code: "simulated".into(), reason: reason.into() }
 }
 
-/// `start = "earliest"`.
-struct Earliest;
+fn transient(action: &str) -> KafkaError {
+    KafkaError::Transient { action: action.into(), reason: "simulated".into() }
+}
 
-impl Origins for Earliest {
-    fn offset(&self, _: i32) -> Result<i64, KafkaError> {
-        Ok(0)
+/// What the brokers say of the topic; `start` is "earliest".
+struct Brokers {
+    world: Arc<World>,
+}
+
+impl Brokers {
+    fn answer(&self) -> Result<(), KafkaError> {
+        let mut state = self.world.state();
+        let rate = state.faults.source;
+        match state.chance(rate) {
+            true => Err(transient("ask the brokers")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Origins for Brokers {
+    fn offset(&self, partition: i32) -> Result<i64, KafkaError> {
+        self.answer()?;
+        Ok(self.world.state().topic.low(partition))
+    }
+
+    fn bounds(&self, partition: i32) -> Result<(i64, i64), KafkaError> {
+        self.answer()?;
+        let state = self.world.state();
+        Ok((state.topic.low(partition), state.topic.end(partition, state.now)))
+    }
+
+    fn identity(&self) -> Result<Option<Arc<str>>, KafkaError> {
+        self.answer()?;
+        Ok(self.world.state().topic.identity.clone())
     }
 }
 
@@ -270,7 +361,10 @@ impl SimEnds {
         for partition in watched {
             let end = state.topic.end(partition, state.now);
             let fetched_at = instant(state.now.saturating_sub(ago));
-            known.ends.insert(partition, End { low: 0, end, fetched_at, sequence });
+            known.ends.insert(
+                partition,
+                End { low: state.topic.low(partition), end, fetched_at, sequence },
+            );
         }
     }
 
@@ -306,5 +400,13 @@ impl Ends for SimEnds {
     fn partitions(&self) -> usize {
         let state = self.world.state();
         state.topic.partitions(state.now)
+    }
+
+    fn identity(&self) -> Option<Arc<str>> {
+        self.world.state().topic.identity.clone()
+    }
+
+    fn identity_since(&self, _: Instant) -> Option<Arc<str>> {
+        self.identity()
     }
 }

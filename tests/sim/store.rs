@@ -17,7 +17,15 @@ use crate::world::World;
 
 /// What is stored.
 #[derive(Default)]
-pub struct Objects(BTreeMap<String, Object>);
+pub struct Objects {
+    all: BTreeMap<String, Object>,
+    /// Every record that was ever in the ledger, also those that maintenance has deleted: the oracle wants
+    /// them all.
+    records: BTreeMap<String, Arc<[u8]>>,
+}
+
+const LEDGER: &str = "_tidegauge/ledger/";
+const SUMMARIES: &str = "_tidegauge/summaries/";
 
 struct Object {
     bytes: Arc<[u8]>,
@@ -28,24 +36,33 @@ struct Object {
 impl Objects {
     /// The newest object of a folder.
     pub fn last_in(&self, folder: &str) -> Option<(&str, &[u8])> {
-        let mut below = self.0.range(folder.to_owned()..);
-        let mut last = None;
-        for (path, object) in below.by_ref().take_while(|(path, _)| path.starts_with(folder)) {
-            last = Some((path.as_str(), &*object.bytes));
-        }
-        last
+        let below = self.all.range(folder.to_owned()..);
+        let below = below.take_while(|(path, _)| path.starts_with(folder));
+        below.last().map(|(path, object)| (path.as_str(), &*object.bytes))
     }
 
     /// The power goes: what was not synced is there or not.
     pub fn lose_power(&mut self, random: &mut ChaCha8Rng) -> usize {
-        let before = self.0.len();
-        self.0.retain(|_, object| object.durable || random.random());
-        self.0.values_mut().for_each(|object| object.durable = true);
-        before - self.0.len()
+        let before = self.all.len();
+        let records = &mut self.records;
+        self.all.retain(|path, object| {
+            let stays = object.durable || random.random();
+            // A stray in the place of a deleted record is not that record.
+            if !stays && records.get(path).is_some_and(|record| *record == object.bytes) {
+                records.remove(path);
+            }
+            stays
+        });
+        self.all.values_mut().for_each(|object| object.durable = true);
+        before - self.all.len()
     }
 
     fn write(&mut self, path: &str, bytes: &[u8], durable: bool) {
-        self.0.insert(path.to_owned(), Object { bytes: bytes.into(), durable });
+        let bytes: Arc<[u8]> = bytes.into();
+        if path.starts_with(LEDGER) {
+            self.records.entry(path.to_owned()).or_insert_with(|| bytes.clone());
+        }
+        self.all.insert(path.to_owned(), Object { bytes, durable });
         if durable {
             self.sync(path);
         }
@@ -54,7 +71,7 @@ impl Objects {
     /// Syncing a folder syncs all names in it.
     fn sync(&mut self, path: &str) {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let below = self.0.range_mut(folder.to_owned()..);
+        let below = self.all.range_mut(folder.to_owned()..);
         below.take_while(|(path, _)| path.starts_with(folder)).for_each(|(_, o)| o.durable = true);
     }
 }
@@ -63,6 +80,59 @@ impl Objects {
 pub struct SimStore {
     pub world: Arc<World>,
     pub process: u64,
+}
+
+/// The lake as if nobody had ever maintained it: all records, no summaries.
+pub struct Archive(pub SimStore);
+
+impl Store for Archive {
+    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
+        match path.starts_with(LEDGER) {
+            true => {
+                let state = self.0.world.state();
+                let record = state.objects.records.get(path);
+                record.map(|bytes| bytes.to_vec()).ok_or_else(|| not_found(path))
+            }
+            false => self.0.get(path),
+        }
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>, StoreError> {
+        self.0.size(path)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        if prefix.starts_with(SUMMARIES) {
+            return Ok(Vec::new());
+        }
+        if !prefix.starts_with(LEDGER) {
+            return self.0.list(prefix);
+        }
+        let state = self.0.world.state();
+        let below = state.objects.records.range(prefix.to_owned()..);
+        let below = below.take_while(|(path, _)| path.starts_with(prefix));
+        Ok(below.map(|(p, b)| Entry { path: p.clone(), size: b.len() as u64 }).collect())
+    }
+
+    fn put(&self, path: &str, _: &[u8]) -> Result<(), StoreError> {
+        Err(failed("write", path))
+    }
+
+    fn put_if_absent(&self, path: &str, _: &[u8]) -> Result<(), StoreError> {
+        Err(failed("write", path))
+    }
+
+    fn publish(&self, from: &str, _: &str) -> Result<(), StoreError> {
+        Err(failed("publish", from))
+    }
+
+    fn delete(&self, path: &str) -> Result<(), StoreError> {
+        Err(failed("delete", path))
+    }
+
+    fn url(&self) -> String {
+        self.0.url()
+    }
 }
 
 /// What becomes of a call.
@@ -114,7 +184,10 @@ impl SimStore {
             state.dead.insert(self.process);
         }
         match fate {
-            Fate::Fails | Fate::DiesBefore => Err(failed(action, path)),
+            Fate::Fails | Fate::DiesBefore => {
+                drop(state);
+                Err(self.failed(action, path))
+            }
             fate => Ok(fate),
         }
     }
@@ -140,8 +213,16 @@ impl SimStore {
                 let source = io::Error::new(io::ErrorKind::TimedOut, "simulated");
                 Err(StoreError::Ambiguous { path: path.to_owned(), source })
             }
-            _ => Err(failed(action, path)),
+            _ => Err(self.failed(action, path)),
         }
+    }
+
+    /// Trouble of a kind that may pass, or of one that does not.
+    fn failed(&self, action: &'static str, path: &str) -> StoreError {
+        let kinds = [io::ErrorKind::TimedOut, io::ErrorKind::ConnectionReset, io::ErrorKind::Other];
+        let kind = kinds[self.world.state().below(kinds.len())];
+        let source = io::Error::new(kind, "simulated");
+        StoreError::Failed { action, path: path.to_owned(), source }
     }
 
     fn alive(&self, action: &'static str, path: &str) -> Result<(), StoreError> {
@@ -165,19 +246,19 @@ impl Store for SimStore {
     fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
         self.begin(Call::Read, "read", path)?;
         let state = self.world.state();
-        let object = state.objects.0.get(path);
+        let object = state.objects.all.get(path);
         object.map(|o| o.bytes.to_vec()).ok_or_else(|| not_found(path))
     }
 
     fn size(&self, path: &str) -> Result<Option<u64>, StoreError> {
         self.begin(Call::Read, "look at", path)?;
-        Ok(self.world.state().objects.0.get(path).map(|object| object.bytes.len() as u64))
+        Ok(self.world.state().objects.all.get(path).map(|object| object.bytes.len() as u64))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
         self.begin(Call::Read, "list", prefix)?;
         let state = self.world.state();
-        let below = state.objects.0.range(prefix.to_owned()..);
+        let below = state.objects.all.range(prefix.to_owned()..);
         let below = below.take_while(|(path, _)| path.starts_with(prefix));
         let entry = |(path, object): (&String, &Object)| Entry {
             path: path.clone(),
@@ -200,7 +281,7 @@ impl Store for SimStore {
             let mut state = self.world.state();
             if fate == Fate::LostRequest {
                 Ok(())
-            } else if state.objects.0.contains_key(path) {
+            } else if state.objects.all.contains_key(path) {
                 // Whoever finds a name makes sure that it stays.
                 state.objects.sync(path);
                 Err(StoreError::Exists { path: path.to_owned() })
@@ -216,21 +297,25 @@ impl Store for SimStore {
         let fate = self.begin(Call::Write, "publish", from)?;
         let answer = {
             let mut state = self.world.state();
-            match state.objects.0.remove(from) {
+            match state.objects.all.remove(from) {
                 Some(object) => {
-                    state.objects.0.insert(to.to_owned(), object);
+                    state.objects.all.insert(to.to_owned(), object);
                     Ok(())
                 }
-                None if state.objects.0.contains_key(to) => Ok(()),
+                None if state.objects.all.contains_key(to) => Ok(()),
                 None => Err(not_found(from)),
             }
         };
         self.end(fate, "publish", from, answer)
     }
 
+    fn renames(&self) -> bool {
+        self.world.state().renames
+    }
+
     fn delete(&self, path: &str) -> Result<(), StoreError> {
         let fate = self.begin(Call::Write, "delete", path)?;
-        self.world.state().objects.0.remove(path);
+        self.world.state().objects.all.remove(path);
         self.end(fate, "delete", path, Ok(()))
     }
 
@@ -265,6 +350,7 @@ impl Failpoint for SimFailpoint {
     }
 }
 
+/// A dead process hears of nothing; this ends its code.
 fn failed(action: &'static str, path: &str) -> StoreError {
     let source = io::Error::other("simulated");
     StoreError::Failed { action, path: path.to_owned(), source }

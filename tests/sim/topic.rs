@@ -1,5 +1,6 @@
 //! The topic in memory: what is sent is there from its time on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::scenario::{Scenario, Sent, What};
@@ -9,12 +10,18 @@ pub struct Topic {
     growth: Option<(Duration, usize)>,
     partitions: usize,
     sent: Vec<Vec<Sent>>,
+    /// What is below was deleted.
+    low: Vec<i64>,
+    /// What the brokers say that it is.
+    pub identity: Option<Arc<str>>,
 }
 
 impl Topic {
     pub fn new(scenario: &Scenario) -> Self {
         let (growth, partitions) = (scenario.growth, scenario.partitions);
-        Self { growth, partitions, sent: scenario.sent.clone() }
+        let (sent, identity) = (scenario.sent.clone(), scenario.identity.clone());
+        let low = vec![0; sent.len()];
+        Self { growth, partitions, sent, low, identity }
     }
 
     /// How many partitions there are now.
@@ -30,6 +37,17 @@ impl Topic {
         let log = &self.sent[partition as usize];
         let there = log.partition_point(|sent| sent.at <= now);
         log[..there].last().map_or(0, |sent| sent.offset + 1)
+    }
+
+    /// The lowest offset that is kept.
+    pub fn low(&self, partition: i32) -> i64 {
+        self.low[partition as usize]
+    }
+
+    /// Retention deletes what is below an offset.
+    pub fn delete_below(&mut self, partition: i32, low: i64) {
+        let kept = &mut self.low[partition as usize];
+        *kept = low.max(*kept);
     }
 
     /// Up to `max` messages from an offset on.

@@ -34,6 +34,8 @@ pub struct State {
     pub topic: Topic,
     pub group: Group,
     pub objects: Objects,
+    /// Whether the lake's storage can rename.
+    pub renames: bool,
     pub faults: Faults,
     /// Processes that do nothing any more, whatever their code still tries.
     pub dead: BTreeSet<u64>,
@@ -52,6 +54,10 @@ pub struct Faults {
     pub failpoint: u32,
     /// Stretches in which the others go on, per call of the store or failpoint.
     pub interleave: u32,
+    /// Writes that are not done when somebody waits for them.
+    pub slow: u32,
+    /// Calls of the source that fail, per call.
+    pub source: u32,
     /// Crashes, pauses, stops, jumps of clocks, per step.
     pub process: u32,
 }
@@ -65,6 +71,7 @@ impl World {
             topic: Topic::new(scenario),
             group: Group::new(scenario.cooperative, scenario.partitions),
             objects: Objects::default(),
+            renames: scenario.renames,
             faults: scenario.faults,
             dead: BTreeSet::new(),
             skew: BTreeMap::new(),

@@ -115,7 +115,7 @@ fn what_is_damaged_is_left_alone_and_named_and_the_rest_is_compacted() {
     let bad = store.paths("predictions/date=2026-01-31/").remove(3);
     store.edit(&bad, |bytes| bytes[30] ^= 1);
     let done = maintain(&lake, &upkeep(), 1, committed_us(12) + 2 * HOUR_US).expect("it runs");
-    assert_eq!(done.damaged, [bad.clone()]);
+    assert_eq!(done.damaged, std::slice::from_ref(&bad));
     assert!(done.made >= 2, "late readings and rejects: {done:?}");
     let report = proof(store.as_ref());
     assert!(report.problems.iter().any(|p| p.path == bad && p.what.contains("its sha256 is")));

@@ -1,57 +1,22 @@
 //! The data files: those that the ledger names, all of them, byte for byte, and no others.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 
 use tidegauge_flow::Store;
 
 use super::chain::Ledger;
 use super::mark::Mark;
+use super::named::{Named, Source, in_order, name_problem};
+use super::parallel::in_parallel;
 use super::repair::Repair;
 use super::report::Report;
 use super::scan::{Identity, Scan, Scanner, is_missing};
 use super::{Options, split::Sensors, twice};
 use crate::error::LakeError;
 use crate::generation::Generation;
-use crate::paths::{self, CompactFile, DataFile};
-use crate::record::{FileRef, Record, Table};
-use crate::summary::Summary;
+use crate::paths::{self, CompactFile};
+use crate::record::Table;
 use crate::view;
-
-/// What names a file.
-#[derive(Clone, Copy)]
-pub(super) enum Source<'a> {
-    /// The record of its epoch.
-    Record(&'a Record),
-    /// The summary that holds its epochs.
-    Summary(&'a Summary),
-}
-
-impl Source<'_> {
-    /// The lane of all rows, if it is one.
-    pub fn lane(&self) -> Option<&str> {
-        match self {
-            Self::Record(record) => Some(&record.lane),
-            Self::Summary(_) => None,
-        }
-    }
-
-    /// Whether a row may say this of itself.
-    pub fn fits(&self, lane: &str, epoch: Option<u64>, set: Option<u64>) -> bool {
-        match self {
-            Self::Record(record) => {
-                record.lane == lane
-                    && epoch.is_none_or(|epoch| epoch == record.epoch)
-                    && set.is_none_or(|set| record.model_sets.contains(&set))
-            }
-            Self::Summary(summary) => {
-                let known = summary.lanes.get(lane);
-                known.is_some_and(|known| epoch.is_none_or(|e| (1..=known.to).contains(&e)))
-            }
-        }
-    }
-}
 
 /// What the files of one record hold.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,16 +35,6 @@ pub(super) struct Tallies {
     pub lanes: BTreeMap<String, (u128, u128)>,
     /// All of the summary's predictions.
     pub summary: Tally,
-}
-
-/// A file, and what names it.
-pub(super) struct Named<'a> {
-    pub file: &'a FileRef,
-    pub source: Source<'a>,
-    /// Its record's place among the lanes and records.
-    place: Option<(usize, usize)>,
-    /// Whether its bytes are to be proven; otherwise an earlier proof has done that.
-    fresh: bool,
 }
 
 /// Paths and sizes of all data files that lie published. To be called before the ledger is read.
@@ -327,40 +282,6 @@ impl Proof<'_, '_> {
     }
 }
 
-/// Runs `scan` for 0 to `n` on some threads; `take` gets the results as they come.
-fn in_parallel<T: Send>(
-    threads: usize,
-    n: usize,
-    scan: &(dyn Fn(usize) -> T + Sync),
-    take: &mut dyn FnMut(usize, T),
-) {
-    let threads = threads.min(n);
-    if threads <= 1 {
-        (0..n).for_each(|at| take(at, scan(at)));
-        return;
-    }
-    let next = AtomicUsize::new(0);
-    // No more than one result per thread waits.
-    let (sender, results) = mpsc::sync_channel(threads);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= n || sender.send((at, scan(at))).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for (at, result) in results {
-            take(at, result);
-        }
-    });
-}
-
 /// Published files that nothing names.
 pub(super) fn unnamed(
     store: &dyn Store,
@@ -386,62 +307,6 @@ pub(super) fn unnamed(
             report.note(path, what, Repair::Finish);
         } else {
             report.problem(path, "no record names it", Repair::DeleteOrphan);
-        }
-    }
-}
-
-fn in_order<'a>(ledger: &'a Ledger, since: Option<&Mark>) -> Vec<Named<'a>> {
-    let fresh = |file: &FileRef| since.is_none_or(|mark| !mark.covers(&file.path));
-    let mut named = Vec::new();
-    if let Some(summary) = &ledger.summary {
-        let one = |file: &'a FileRef| Named {
-            file,
-            source: Source::Summary(summary),
-            place: None,
-            fresh: fresh(file),
-        };
-        named.extend(summary.files.iter().map(|live| one(&live.file)));
-    }
-    for (lane, records) in ledger.lanes.iter().enumerate() {
-        for (place, record) in records.records.iter().enumerate() {
-            let source = Source::Record(record);
-            let one = |file: &'a FileRef| Named {
-                file,
-                source,
-                place: Some((lane, place)),
-                fresh: fresh(file),
-            };
-            named.extend(record.files.iter().map(one));
-        }
-    }
-    named.sort_by(|a, b| (a.file.table, &a.file.path).cmp(&(b.file.table, &b.file.path)));
-    named
-}
-
-/// Why a file's name is not that of its writer.
-fn name_problem(one: &Named<'_>, generation: Option<&Generation>) -> Option<String> {
-    let path = &one.file.path;
-    match one.source {
-        Source::Record(record) => {
-            let fits = |name: &DataFile| {
-                name.lane == record.lane
-                    && name.epoch == record.epoch
-                    && name.writer == record.writer
-                    && name.generation == record.generation
-            };
-            let fits = DataFile::parse(path).as_ref().is_some_and(fits);
-            let (lane, epoch) = (&record.lane, record.epoch);
-            (!fits).then(|| format!("its name is not of lane {lane} epoch {epoch}"))
-        }
-        Source::Summary(summary) => {
-            let ours = |number: u64| generation.is_none_or(|g| g.number == number);
-            let compacted = CompactFile::parse(path)
-                .is_some_and(|name| name.summary <= summary.number && ours(name.generation));
-            let committed = DataFile::parse(path).is_some_and(|name| {
-                let lane = summary.lanes.get(&name.lane);
-                lane.is_some_and(|lane| name.epoch <= lane.to) && ours(name.generation)
-            });
-            (!compacted && !committed).then(|| "its name is of no epoch in the summary".to_owned())
         }
     }
 }

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use bytes::Bytes;
 use tidegauge_flow::{Store, StoreError, names};
 
-use super::files::Source;
+use super::named::Source;
 use crate::columns::{n_readings, revisions, whole, window_ends};
 use crate::error::LakeError;
 use crate::generation::{Generation, key_type};

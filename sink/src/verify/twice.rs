@@ -9,7 +9,7 @@ use tidegauge_flow::time::rfc3339;
 use tidegauge_flow::{Store, names};
 
 use super::chain::Ledger;
-use super::files::Named;
+use super::named::Named;
 use super::repair::Repair;
 use super::report::Report;
 use super::scan::{Identity, Scanner, numbers as row_numbers};

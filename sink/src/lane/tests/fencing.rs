@@ -46,6 +46,25 @@ fn fm_24_a_writer_who_wakes_after_many_epochs_harms_nothing() {
 }
 
 #[test]
+fn fm_24_a_writer_who_sleeps_before_it_loads_its_state_learns_that_the_lane_was_taken() {
+    let store = MemoryStore::new();
+    let lake = open(&store);
+    live(&lake, writer(1), 2).expect("free");
+    let sleeper = lake.take(LANE, writer(2), NOW_US).expect("taken");
+    // So many epochs that the sleeper's checkpoint is not even the spare any more.
+    let mut awake = lake.take(LANE, writer(3), NOW_US).expect("taken from the sleeper");
+    for _ in 0..3 {
+        let at = next_offset(&awake);
+        awake.commit(cut(at, 0), NOW_US).expect("it is ours");
+    }
+    let by = writer(3).to_string();
+    match sleeper.checkpoint() {
+        Err(LakeError::Fenced { by: b, .. }) => assert_eq!(b, by),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_second_take_by_the_same_process_needs_its_own_writer_and_gets_the_lane() {
     let store = MemoryStore::new();
     let lake = open(&store);

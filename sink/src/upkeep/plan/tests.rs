@@ -64,7 +64,7 @@ fn an_hour_is_closed_when_every_lane_that_speaks_is_past_it() {
     let behind = lane(at(0, HOUR_US - 1), now);
     let ahead = lane(at(1, 0), now);
     assert_eq!(closed(&files, &[ahead.clone(), behind.clone()], now), []);
-    assert_eq!(closed(&files, &[ahead.clone()], now), [(Level::Hour, vec![0, 1])]);
+    assert_eq!(closed(&files, std::slice::from_ref(&ahead), now), [(Level::Hour, vec![0, 1])]);
     // A lane that has said nothing for an hour holds up nobody; one without a watermark does.
     let silent = lane(at(0, 0), now - HOUR_US);
     assert_eq!(closed(&files, &[ahead.clone(), silent], now), [(Level::Hour, vec![0, 1])]);
