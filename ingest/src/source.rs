@@ -167,6 +167,9 @@ pub struct End {
     pub low: i64,
     /// The offset after the last readable message.
     pub end: i64,
+    /// Whether more lies behind the end, in a transaction that is still open: the input is then not silent,
+    /// whoever stands at its end.
+    pub pending: bool,
     /// When the question was sent.
     pub fetched_at: Instant,
     /// The round's number; grows.

@@ -82,8 +82,9 @@ impl Lane {
                 continue;
             };
             oldest = Some(oldest.map_or(end.fetched_at, |at: Instant| at.min(end.fetched_at)));
-            at_end &= input.next == end.end;
-            input.idle.evidence(end.fetched_at, input.next, end.end);
+            let is_at_end = input.next == end.end && !end.pending;
+            at_end &= is_at_end;
+            input.idle.evidence(end.fetched_at, 0, i64::from(!is_at_end));
         }
         if self.inputs.len() > 1 {
             self.mark_silent_inputs(idle_after)?;

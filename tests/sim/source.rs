@@ -363,7 +363,7 @@ impl SimEnds {
             let fetched_at = instant(state.now.saturating_sub(ago));
             known.ends.insert(
                 partition,
-                End { low: state.topic.low(partition), end, fetched_at, sequence },
+                End { low: state.topic.low(partition), end, pending: false, fetched_at, sequence },
             );
         }
     }

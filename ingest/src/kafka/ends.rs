@@ -49,11 +49,12 @@ impl EndOffsets {
     /// As [`Observer::connect`].
     pub fn start(settings: &KafkaSettings, interval: Duration) -> Result<Self, KafkaError> {
         let observer = Observer::connect(settings)?;
+        let of_all = Observer::connect_to_all(settings)?;
         let partitions = observer.partitions();
         let identity = observer.topic_identity();
         let shared = Arc::new(Mutex::new(Shared { partitions, ..Shared::default() }));
         let (wake, woken) = bounded(1);
-        let round = Round { observer, shared: shared.clone(), sequence: 0, counted: None };
+        let round = Round { observer, of_all, shared: shared.clone(), sequence: 0, counted: None };
         let thread = std::thread::Builder::new()
             .name("end-offsets".into())
             .spawn(move || round.run(&woken, interval))
@@ -151,6 +152,8 @@ impl Drop for EndOffsets {
 
 struct Round {
     observer: Observer,
+    /// Sees behind open transactions.
+    of_all: Observer,
     shared: Arc<Mutex<Shared>>,
     sequence: u64,
     counted: Option<Instant>,
@@ -170,6 +173,10 @@ impl Round {
         let asked: Vec<i32> = lock(&self.shared).asked.keys().copied().collect();
         let fetched_at = Instant::now();
         let bounds = self.observer.bounds(&asked, ANSWER_MAX);
+        // Asked after the ends, so that what is written in between counts as more to come. No answer is
+        // no evidence of silence.
+        let all = self.of_all.ends(&asked, ANSWER_MAX).unwrap_or_default();
+        let _ = self.of_all.take_errors();
         let identity = self.look_at_topic(fetched_at);
         let mut shared = lock(&self.shared);
         shared.partitions = self.observer.partitions();
@@ -184,7 +191,8 @@ impl Round {
         self.sequence += 1;
         for (partition, (low, end)) in bounds {
             if shared.asked.contains_key(&partition) {
-                let end = End { low, end, fetched_at, sequence: self.sequence };
+                let pending = all.get(&partition).is_none_or(|all| *all > end);
+                let end = End { low, end, pending, fetched_at, sequence: self.sequence };
                 shared.ends.insert(partition, end);
             }
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError as NativeError;
 use rdkafka::metadata::Metadata;
@@ -47,10 +48,20 @@ impl Observer {
     /// Within `connect_timeout`: [`KafkaError::Setting`], [`KafkaError::Unreachable`],
     /// [`KafkaError::Authentication`], [`KafkaError::UnknownTopic`].
     pub fn connect(settings: &KafkaSettings) -> Result<Self, KafkaError> {
-        let client: BaseConsumer<Watch> = settings
-            .observer()?
-            .create_with_context(Watch::of("observer"))
-            .map_err(KafkaError::creation)?;
+        Self::connect_with(settings, &settings.observer()?)
+    }
+
+    /// The same; it sees what open transactions have written.
+    ///
+    /// # Errors
+    /// As [`Observer::connect`].
+    pub fn connect_to_all(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        Self::connect_with(settings, &settings.observer_of_all()?)
+    }
+
+    fn connect_with(settings: &KafkaSettings, config: &ClientConfig) -> Result<Self, KafkaError> {
+        let client: BaseConsumer<Watch> =
+            config.create_with_context(Watch::of("observer")).map_err(KafkaError::creation)?;
         let mut observer = Self {
             client: Arc::new(client),
             topic: settings.topic.clone(),
@@ -111,6 +122,18 @@ impl Observer {
         let end = self.offsets(partitions, Offset::End, timeout)?;
         let both = |(partition, low)| Some((partition, (low, *end.get(&partition)?)));
         Ok(low.into_iter().filter_map(both).collect())
+    }
+
+    /// The offset after the last message of each partition, as [`Observer::bounds`] does.
+    ///
+    /// # Errors
+    /// [`KafkaError::Transient`] when there was no answer at all.
+    pub fn ends(
+        &self,
+        partitions: &[i32],
+        timeout: Duration,
+    ) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        self.offsets(partitions, Offset::End, timeout)
     }
 
     /// The offset that a start means for one partition now.

@@ -167,6 +167,13 @@ impl KafkaSettings {
         Ok(config)
     }
 
+    /// The same, for one that looks behind open transactions.
+    pub(crate) fn observer_of_all(&self) -> Result<ClientConfig, KafkaError> {
+        let mut config = self.observer()?;
+        config.set("isolation.level", "read_uncommitted");
+        Ok(config)
+    }
+
     fn common(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         set_all(&mut config, &COMMON);

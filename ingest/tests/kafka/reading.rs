@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tidegauge_ingest::kafka::{
-    Compression, Consumer, EndOffsets, KafkaSettings, Leave, Outgoing, Start,
+    Compression, Consumer, End, EndOffsets, KafkaSettings, Leave, Outgoing, Start,
 };
 
 use crate::harness::{Kafka, Ledger, PATIENCE};
@@ -132,6 +132,36 @@ fn fm_34_aborted_messages_are_not_read_and_the_end_is_reached_behind_the_marks()
 }
 
 #[test]
+fn fm_34_a_partition_with_an_open_transaction_is_not_silent() {
+    let Some(kafka) = Kafka::find() else { return };
+    let topic = kafka.topic(1);
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &kafka.brokers)
+        .set("transactional.id", &topic)
+        .create()
+        .expect("a producer");
+    producer.init_transactions(PATIENCE).expect("ready");
+    producer.begin_transaction().expect("begun");
+    producer.send(BaseRecord::<(), str>::to(&topic).payload("waits")).expect("sent");
+    producer.flush(PATIENCE).expect("delivered");
+    let settings = kafka.settings(&topic, &[]);
+    let ends = EndOffsets::start(&settings, Duration::from_millis(20)).expect("watching");
+    ends.watch(&[0]);
+    let wait_for = |pending: bool, at: i64| {
+        let deadline = Instant::now() + PATIENCE;
+        let is = |end: End| end.pending == pending && end.end == at;
+        while !ends.get(0).is_some_and(is) {
+            assert!(Instant::now() < deadline, "{:?}", ends.get(0));
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    };
+    wait_for(true, 0);
+    producer.commit_transaction(PATIENCE).expect("committed");
+    // The message and the mark.
+    wait_for(false, 2);
+}
+
+#[test]
 fn a_paused_partition_waits_and_loses_nothing() {
     let Some(kafka) = Kafka::find() else { return };
     let topic = kafka.topic(2);
@@ -179,7 +209,7 @@ fn end_offsets_are_fetched_afresh_and_partitions_counted() {
     while ends.get(2).is_none() {
         let taken = "a forget too many took something from a later holder";
         assert!(begun.elapsed() < PATIENCE, "{taken}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(10));
     }
 }
 

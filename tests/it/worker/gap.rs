@@ -110,3 +110,23 @@ fn fm_38_a_topic_made_anew_under_a_running_lane_is_noticed() {
     assert_eq!(bench.messages(0), 30);
     bench.prove();
 }
+
+#[test]
+fn fm_35_a_tail_of_poison_is_passed_once_and_not_read_again() {
+    let bench = ten(&[]);
+    bench.topic.publish(0, (0..5).map(|n| format!("poison {n}")));
+    let mut process = bench.process(2);
+    process.group.assign(&[0]);
+    process.turns(3, S);
+    drop(process);
+    let mut again = bench.process(3);
+    again.group.assign(&[0]);
+    again.turns(3, S);
+    assert_eq!(again.metric("tidegauge_ingest_messages_total"), 0.0, "nothing is read again");
+    let records = bench.records(0);
+    let rejected: u64 = records.iter().map(|record| record.counters.rejected).sum();
+    assert_eq!((bench.messages(0), rejected), (15, 5));
+    let last = records.last().expect("records");
+    assert_eq!(last.next_positions().values().copied().collect::<Vec<_>>(), [15]);
+    bench.prove();
+}

@@ -95,7 +95,7 @@ impl Ends for MemoryEnds {
 
     fn get(&self, partition: i32) -> Option<End> {
         let (low, end) = self.0.bounds(partition).ok()?;
-        Some(End { low, end, fetched_at: self.1.instant(), sequence: 0 })
+        Some(End { low, end, pending: false, fetched_at: self.1.instant(), sequence: 0 })
     }
 
     fn partitions(&self) -> usize {

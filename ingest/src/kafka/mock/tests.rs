@@ -64,7 +64,7 @@ fn await_ends(ends: &EndOffsets, mut wanted: impl FnMut(&EndOffsets) -> bool) {
     let begun = Instant::now();
     while !wanted(ends) {
         ends.request_fresh();
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(10));
         assert!(begun.elapsed() < Duration::from_secs(30), "the ends did not come");
     }
 }
@@ -170,4 +170,36 @@ fn the_demo_needs_no_kafka() {
     seen.sort_unstable();
     assert_eq!(seen, (0..1000).collect::<Vec<_>>());
     assert!(begun.elapsed() < Duration::from_secs(3), "the first join waited: {begun:?}");
+}
+
+#[test]
+fn fm_39_partitions_of_other_brokers_keep_their_ends_when_one_broker_is_away() {
+    let cluster = rdkafka::mocking::MockCluster::new(3).expect("three brokers");
+    cluster.create_topic("shared", 3, 1).expect("a topic");
+    for partition in 0..3 {
+        cluster.partition_leader("shared", partition, Some(partition + 1)).expect("a leader");
+    }
+    let settings = KafkaSettings {
+        brokers: cluster.bootstrap_servers(),
+        topic: "shared".into(),
+        group: "group".into(),
+        instance: "instance".into(),
+        start: Start::Earliest,
+        extra: BTreeMap::new(),
+        connect_timeout: Duration::from_secs(10),
+    };
+    let ends = EndOffsets::start(&settings, Duration::from_millis(50)).expect("watching");
+    ends.watch(&[0, 1, 2]);
+    let newest = |partition: i32| ends.get(partition).map(|end| end.fetched_at);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while (0..3).any(|partition| newest(partition).is_none()) {
+        assert!(Instant::now() < deadline, "{:?}", ends.snapshot());
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    cluster.broker_down(3).expect("down");
+    let down = Instant::now();
+    while (0..2).any(|partition| newest(partition).is_none_or(|at| at < down)) {
+        assert!(Instant::now() < deadline, "{:?}", ends.snapshot());
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
 }
