@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom;
 use tidegauge_ingest::kafka::KafkaError;
-use tidegauge_ingest::{Batch, Begin, End, Ends, LaneOwner, Leave, Message, Origins, Revoked, Source};
+use tidegauge_ingest::{
+    Batch, Begin, End, Ends, LaneOwner, Leave, Message, Origins, Revoked, Source,
+};
 
 use crate::group::Asked;
 use crate::scenario::{Sent, TOPIC, What};
@@ -125,7 +127,12 @@ impl SimSource {
         for (partition, next) in &mut self.held {
             if let Some(offset) = next.take_if(|next| *next < state.topic.low(*partition)) {
                 let (partition, reason) = (*partition, "simulated".into());
-                return Err(KafkaError::OutOfRange { topic: TOPIC.into(), partition, offset, reason });
+                return Err(KafkaError::OutOfRange {
+                    topic: TOPIC.into(),
+                    partition,
+                    offset,
+                    reason,
+                });
             }
         }
         Ok(())
@@ -354,7 +361,10 @@ impl SimEnds {
         for partition in watched {
             let end = state.topic.end(partition, state.now);
             let fetched_at = instant(state.now.saturating_sub(ago));
-            known.ends.insert(partition, End { low: state.topic.low(partition), end, fetched_at, sequence });
+            known.ends.insert(
+                partition,
+                End { low: state.topic.low(partition), end, fetched_at, sequence },
+            );
         }
     }
 
