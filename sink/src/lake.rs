@@ -229,6 +229,26 @@ pub(crate) fn newest_epoch(store: &dyn Store, lane: &str) -> Result<u64, LakeErr
     Ok(entries.iter().filter_map(|entry| paths::number_of(&entry.path)).max().unwrap_or(0))
 }
 
+/// A lane's newest record and the digest of its file; `None` when it has none.
+pub(crate) fn newest_record(
+    store: &dyn Store,
+    lane: &str,
+) -> Result<Option<(Record, Digest)>, LakeError> {
+    let mut epoch = newest_epoch(store, lane)?;
+    while epoch > 0 {
+        let read = read_record(store, lane, epoch);
+        let before = epoch;
+        if matches!(read, Err(LakeError::Damaged { .. })) {
+            epoch = newest_epoch(store, lane)?;
+        }
+        // Unless it was summarised and deleted since we looked: then there are newer ones.
+        if epoch <= before {
+            return read.map(Some);
+        }
+    }
+    Ok(None)
+}
+
 /// A record and the digest of its file.
 pub(crate) fn read_record(
     store: &dyn Store,

@@ -23,7 +23,7 @@ pub use cut::{Committed, Cut};
 use crate::digest::Digest;
 use crate::error::LakeError;
 use crate::generation::Generation;
-use crate::lake::{content_problem, newest_epoch, read_record};
+use crate::lake::{content_problem, newest_record};
 use crate::record::Record;
 use crate::writer::Writer;
 
@@ -119,12 +119,12 @@ impl Lane {
     /// Whoever took the lane after us may have gone on so far that our checkpoint is out of use: then
     /// nothing is damaged.
     fn still_ours(&self) -> Result<(), LakeError> {
-        // The newest record is there whatever maintenance has deleted.
-        let epoch = newest_epoch(self.store.as_ref(), self.name())?;
-        if epoch < self.next_epoch() {
+        let newest = newest_record(self.store.as_ref(), self.name())?;
+        let Some((record, _)) = newest.filter(|(record, _)| record.epoch >= self.next_epoch())
+        else {
             return Ok(());
-        }
-        let (record, _) = read_record(self.store.as_ref(), self.name(), epoch)?;
+        };
+        let epoch = record.epoch;
         let (lane, by) = (record.lane, record.writer.to_string());
         Err(LakeError::Fenced { lane, epoch, by })
     }

@@ -50,6 +50,9 @@ struct Outcome {
 fn run(seed: u64, tracing: bool) -> Outcome {
     let scenario = Scenario::new(seed);
     let world = World::new(&scenario, seed, tracing);
+    if tracing {
+        scenario.describe().iter().for_each(|line| println!("{line}"));
+    }
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let runner = runner::run(world.clone(), scenario);
         judge::judge(&world, runner.scenario())

@@ -28,14 +28,17 @@ impl Models {
     /// Publishes another set and moves the alias; some sets hold few sensors and widen the last one, and
     /// now and then the alias goes back.
     pub fn publish(&mut self, chance: usize) {
-        if let Some(version) = self.newest.filter(|v| *v > 1 && chance % 5 == 0) {
+        if let Some(version) = self.newest.filter(|v| *v > 1 && chance.is_multiple_of(5)) {
             self.champion(version - 1);
             return;
         }
         let key = KeySchema::new(vec![KeyColumn { name: "Id".into(), kind: KeyType::Int64 }]);
-        let widens = self.newest.filter(|version| chance % 3 == 0 && version % CHAIN_MAX != 0);
+        let widens = self
+            .newest
+            .filter(|version| chance.is_multiple_of(3) && !version.is_multiple_of(CHAIN_MAX));
         let of_partition = |p: i64| (0..4).map(move |id| p * 100 + id);
-        let all = (0..6).flat_map(of_partition).filter(|id| (*id as usize + chance) % 3 != 0);
+        let all =
+            (0..6).flat_map(of_partition).filter(|id| !(*id as usize + chance).is_multiple_of(3));
         let next = self.newest.map_or(1, |newest| newest + 1);
         let entries = all.map(|id| entry(id, next)).collect();
         let published = self.registry.publish(&key, entries, widens, "sim", 1);

@@ -145,14 +145,20 @@ impl Lane<'_> {
             if !comes {
                 continue;
             }
+            // Not beyond what was open then; the rest of it may come later.
+            let reach = if must[n] { *to_ns } else { (*to_ns).min(self.newest_end + 1) };
+            if reach <= *from_ns {
+                continue;
+            }
             moves.tried = moves.tried.max(n + 1);
-            if *to_ns > self.newest_end + 1 {
+            if reach > self.newest_end + 1 {
                 let newest = self.newest_end;
                 self.problem(format!(
-                    "{place}: silence moves the watermark to {to_ns}, beyond the newest window's end {newest}"
+                    "{place}: silence moves the watermark to {to_ns}, beyond the newest window's end \
+                     {newest}"
                 ));
             }
-            most = most.max(*to_ns);
+            most = most.max(reach);
             if must[n] {
                 least = least.max(*to_ns);
                 if to_ns.saturating_sub(begin) > bound {

@@ -1,6 +1,7 @@
 //! What a seed decides beforehand: query, settings, how many workers, and everything that producers will
 //! ever send.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ pub struct Sent {
     pub what: What,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum What {
     Reading {
         time_ns: i64,
@@ -62,6 +63,18 @@ pub enum What {
     },
     /// An offset without a message: the end of a transaction, a compacted message.
     Nothing,
+}
+
+impl fmt::Debug for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reading { time_ns, id, value, event, .. } => {
+                write!(f, "sensor {id}, time {time_ns}, value {value}, event {event}")
+            }
+            Self::Poison { reason, .. } => f.write_str(reason),
+            Self::Nothing => f.write_str("nothing"),
+        }
+    }
 }
 
 /// One seed's decisions.
@@ -145,6 +158,29 @@ impl Scenario {
             identity: random.random_bool(0.5).then(|| "first".into()),
             close_windows: random.random_bool(0.7),
         }
+    }
+}
+
+impl Scenario {
+    /// What was decided, as lines for a reader.
+    pub fn describe(&self) -> Vec<String> {
+        let window = &self.config.window;
+        let mut lines = vec![
+            format!("{:?}, out of order {:?}", self.planned.shape, window.out_of_order),
+            format!("idle after {:?}", window.idle_after),
+            format!("commit every {:?}, {:?}", self.config.lake.commit_every, self.faults),
+            format!("{} processes with {} threads", self.processes, self.threads),
+            format!("cooperative: {}, renames: {}", self.cooperative, self.renames),
+            format!("identity {:?}, retention: {}", self.identity, self.retention),
+        ];
+        for (number, sent) in self.sent.iter().enumerate() {
+            let line = |sent: &Sent| {
+                let at = sent.at.as_secs_f64();
+                format!("{at:>10.3} {number}/{} is sent: {:?}", sent.offset, sent.what)
+            };
+            lines.extend(sent.iter().map(line));
+        }
+        lines
     }
 }
 

@@ -25,6 +25,7 @@ pub struct Objects {
 }
 
 const LEDGER: &str = "_tidegauge/ledger/";
+const PROBES: &str = "_tidegauge/probes/";
 const SUMMARIES: &str = "_tidegauge/summaries/";
 
 struct Object {
@@ -179,7 +180,7 @@ impl SimStore {
                 (Call::WriteNew, _) => Fate::LostRequest,
             },
         };
-        state.note(format_args!("{}: {action} {path} {fate:?}", self.process));
+        state.note(format_args!("{}: {action} {} {fate:?}", self.process, shown(path)));
         if fate == Fate::DiesBefore {
             state.dead.insert(self.process);
         }
@@ -237,7 +238,7 @@ impl SimStore {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
         let (digest, size) = (hasher.finish(), bytes.len());
-        let process = self.process;
+        let (process, path) = (self.process, shown(path));
         self.world.state().note(format_args!("{process}: {path} = {size} bytes {digest:016x}"));
     }
 }
@@ -348,6 +349,12 @@ impl Failpoint for SimFailpoint {
         }
         Err(Interrupted(place))
     }
+}
+
+/// A path as the trace shows it. The name of a probe is the one thing that chance of the machine's own
+/// decides; nothing depends on it.
+fn shown(path: &str) -> &str {
+    if path.starts_with(PROBES) { PROBES } else { path }
 }
 
 /// A dead process hears of nothing; this ends its code.

@@ -8,7 +8,7 @@ use super::ledger::{self, Written};
 use super::{Lane, State, recover};
 use crate::digest::Digest;
 use crate::error::LakeError;
-use crate::lake::{Lake, newest_epoch, read_record};
+use crate::lake::{Lake, newest_record};
 use crate::paths;
 use crate::record::{Counters, Kind, Record};
 use crate::writer::Writer;
@@ -45,16 +45,14 @@ impl Lake {
 
     fn newest(&self, lane: &str) -> Result<Option<(Record, Digest)>, LakeError> {
         let store = self.reader.store.as_ref();
-        let epoch = newest_epoch(store, lane)?;
-        if epoch == 0 {
+        let Some(newest) = newest_record(store, lane)? else {
             return Ok(None);
-        }
-        let newest = read_record(store, lane, epoch)?;
+        };
         let generation = self.reader.generation().number;
         if newest.0.generation != generation {
             let what =
                 format!("it has generation {} and the lake {generation}", newest.0.generation);
-            return Err(LakeError::damaged(&paths::record_path(lane, epoch), what));
+            return Err(LakeError::damaged(&paths::record_path(lane, newest.0.epoch), what));
         }
         Ok(Some(newest))
     }

@@ -88,7 +88,13 @@ impl Run<'_> {
         for (lane, summary) in &self.next.lanes {
             let epochs = ledger.get(lane).map_or(&[][..], Vec::as_slice);
             for &epoch in epochs.iter().take_while(|epoch| **epoch < summary.to) {
-                let (record, _) = read_record(self.store, lane, epoch)?;
+                let record = match read_record(self.store, lane, epoch) {
+                    // Another run was quicker.
+                    Err(LakeError::Damaged { path, .. }) if self.store.size(&path)?.is_none() => {
+                        continue;
+                    }
+                    read => read?.0,
+                };
                 let age = self.now_us.saturating_sub(record.committed_at_us);
                 if age < self.upkeep.keep_ledger_us || !self.is_settled(&record)? {
                     break;
