@@ -40,7 +40,8 @@ def live_files(lake):
     summaries = sorted((lake / "_tidegauge" / "summaries").glob("*.json"))
     if summaries:
         summary = json.loads(summaries[-1].read_text())["body"]
-        files += [f["path"] for f in summary["files"] if f["table"] == "predictions"]
+        live = [entry["file"] for entry in summary["files"]]
+        files += [f["path"] for f in live if f["table"] == "predictions"]
         covered = {lane["lane"]: lane["to"] for lane in summary["lanes"]}
     for folder in (lake / "_tidegauge" / "ledger").iterdir():
         for path in folder.iterdir():
