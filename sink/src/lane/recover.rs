@@ -73,11 +73,13 @@ impl Past<'_> {
         };
         // Those who took the lane after it may not have come so far.
         while record.kind == Kind::Open && record.epoch > record.recovered {
-            let epoch = record.epoch - 1;
-            if self.store.size(&paths::record_path(&record.lane, epoch))?.is_none() {
-                return Ok(());
-            }
-            record = read_record(self.store, &record.lane, epoch)?.0;
+            record = match read_record(self.store, &record.lane, record.epoch - 1) {
+                // Maintenance has deleted it, which it does only when its files have their names for good.
+                Err(LakeError::Damaged { path, .. }) if self.store.size(&path)?.is_none() => {
+                    return Ok(());
+                }
+                read => read?.0,
+            };
         }
         for file in &record.files {
             let staged = paths::staging_path(&record.lane, &file.path);
@@ -167,7 +169,15 @@ impl Past<'_> {
             return Ok(fate);
         }
         if self.seen.as_ref().map(|record| record.epoch) != Some(file.epoch) {
-            self.seen = Some(read_record(self.store, &self.opening.lane, file.epoch)?.0);
+            let read = read_record(self.store, &self.opening.lane, file.epoch);
+            if let Err(LakeError::Damaged { .. }) = &read {
+                // Summarised and deleted since we looked at the summaries.
+                self.summary = None;
+                if let Some(fate) = self.summarised(file.epoch, &name)? {
+                    return Ok(fate);
+                }
+            }
+            self.seen = Some(read?.0);
         }
         let files = self.seen.iter().flat_map(|record| &record.files);
         Ok(files.map(|f| &f.path).find(|path| paths::base_name(path) == name).cloned())
