@@ -103,11 +103,15 @@ impl Sensors {
                 let one = &named[*file];
                 let name = name_of(store, identity, one, *sensor).unwrap_or_default();
                 let at = |us: i64| rfc3339(us.saturating_mul(1000));
+                // By time: which lane's file was read first is chance.
+                let mut both = [(*first, home), (*since, lane)];
+                both.sort_unstable();
+                let [(from, one_lane), (then, other)] = both;
                 let what = format!(
-                    "sensor {name} is in lane {home} since {} and in lane {lane} since {}: neither sees \
-                     all of its readings",
-                    at(*first),
-                    at(*since)
+                    "sensor {name} is in lane {one_lane} since {} and in lane {other} since {}: \
+                     neither sees all of its readings",
+                    at(from),
+                    at(then)
                 );
                 report.note(&one.file.path, what, Repair::KeyEvents);
             }
