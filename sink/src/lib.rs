@@ -10,7 +10,8 @@
 //! - A record is never written over; of two writers of one lane at most one can commit an epoch.
 //! - A damaged record or checkpoint is refused by name, never read as an empty one.
 //!
-//! *Not here*: clocks and randomness (passed in), retries, the broker's offsets.
+//! *Not here*: clocks (passed in; but for the patience of requests to a bucket), randomness (passed in;
+//! but for the names of probes and the jitter of retries), the broker's offsets.
 //!
 //! **Invariant:** depends on no other stage; whatever it knows about the lake it knows through
 //! [`tidegauge_flow::Store`].
