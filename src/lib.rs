@@ -21,6 +21,7 @@ mod progress;
 mod run;
 mod say;
 mod signals;
+pub mod spill;
 mod split;
 mod tables;
 pub mod worker;

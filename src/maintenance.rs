@@ -64,7 +64,8 @@ pub fn catch_up(pipeline: &Pipeline) {
 
 /// One run of maintenance; what goes wrong is told, and the next run tries again.
 fn maintain(pipeline: &Pipeline) {
-    let upkeep = upkeep(&pipeline.config.lake.upkeep, Duration::ZERO);
+    let config = &pipeline.config;
+    let upkeep = upkeep(&config.lake.upkeep, config.window.allowed_lateness.unwrap_or_default());
     let (writer, now_us) = (pipeline.new_writer(), pipeline.clock.now_us());
     let done = pipeline.lake().maintain(&upkeep, Mode::Act, writer, now_us, &|_, _| ());
     count(&pipeline.metrics.upkeep, &done);

@@ -16,6 +16,8 @@ const DEFAULT_PERCENT: u64 = 60;
 const HIGH_PERCENT: u64 = 90;
 /// Lanes that were paused go on below this part of the budget, in percent.
 const RELIEVED_PERCENT: u64 = 80;
+/// Windows are put into files until lanes hold this part of the budget, in percent.
+const ROOMY_PERCENT: u64 = 70;
 /// Beyond this part of the budget, pausing has not helped, in percent.
 const HOPELESS_PERCENT: u64 = 125;
 
@@ -55,7 +57,21 @@ impl Memory {
 
     /// Whether lanes hold nearly all that they may, or more.
     pub fn is_over(&self) -> bool {
-        self.used() > part(self.budget, HIGH_PERCENT)
+        !self.has_room(0)
+    }
+
+    /// What lanes should give up when they hold more than they should, or would with so many bytes more:
+    /// enough for all of them to go on for a while; 0 when there is room.
+    pub fn excess(&self, more: u64) -> u64 {
+        if self.has_room(more) {
+            return 0;
+        }
+        self.used().saturating_add(more).saturating_sub(part(self.budget, ROOMY_PERCENT))
+    }
+
+    /// Whether lanes may hold so many bytes more.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.used().saturating_add(bytes) <= part(self.budget, HIGH_PERCENT)
     }
 
     /// Whether lanes may go on that were paused.

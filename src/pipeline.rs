@@ -9,9 +9,10 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
-use tidegauge_aggregate::Query;
+use tidegauge_aggregate::{LateReason, Query, Spill};
 use tidegauge_flow::{Failpoint, NoFailpoint, Store};
 use tidegauge_ingest::Reason;
+use tidegauge_ingest::kafka::instance;
 use tidegauge_score::{Models, Registry, Scorer, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
 use tidegauge_sink::{
@@ -24,6 +25,7 @@ use crate::config::Config;
 use crate::executor::{Executor, Threads};
 use crate::lane::late_schema;
 use crate::memory::Memory;
+use crate::spill;
 use crate::split::SplitSensors;
 
 /// Where a lake keeps its models unless the configuration names another place.
@@ -50,6 +52,8 @@ pub struct Surroundings {
     pub commits: Arc<dyn Executor>,
     /// What writers' names are drawn from.
     pub chance: Box<dyn RngCore + Send>,
+    /// Where windows go that memory has no room for.
+    pub spill: Arc<dyn Spill>,
 }
 
 impl Surroundings {
@@ -65,6 +69,7 @@ impl Surroundings {
             clock: Arc::new(SystemClock),
             commits: Arc::new(Threads::start(config.source.threads.clamp(2, COMMIT_THREADS_MAX))?),
             chance: Box::new(StdRng::from_os_rng()),
+            spill: Arc::new(spill_folder(config)),
         })
     }
 }
@@ -78,6 +83,8 @@ pub struct Pipeline {
     pub clock: Arc<dyn Clock>,
     pub commits: Arc<dyn Executor>,
     pub memory: Arc<Memory>,
+    /// Where windows go that memory has no room for.
+    pub spill: Arc<dyn Spill>,
     pub splits: SplitSensors,
     lake: Lake,
     chance: Mutex<Box<dyn RngCore + Send>>,
@@ -125,11 +132,12 @@ impl Pipeline {
     /// # Errors
     /// As [`Pipeline::open`].
     pub fn planned(config: Config, query: Arc<Query>, around: Surroundings) -> Result<Self> {
-        let Surroundings { lake, registry, failpoint, clock, commits, chance } = around;
+        let Surroundings { lake, registry, failpoint, clock, commits, chance, spill } = around;
         let lake = Lake::open(lake, failpoint, &identity(&config, &query), clock.now_us())?;
         let metrics = Arc::new(Metrics::new()?);
         let pipeline = Self {
             memory: Memory::new(config.limits.memory, metrics.clone()),
+            spill,
             splits: SplitSensors::default(),
             metrics,
             late_schema: late_schema(query.readings()),
@@ -325,9 +333,15 @@ pub fn local_path(url: &str) -> &str {
     }
 }
 
+/// The folder of `[limits] spill`, or else one beside the process's own state.
+fn spill_folder(config: &Config) -> spill::Folder {
+    let own = || instance::state_directory(|name| std::env::var_os(name)).join("spill");
+    spill::Folder::new(config.limits.spill.as_ref().map_or_else(own, Into::into))
+}
+
 /// The closed label sets of a lane's metrics.
 pub const LABELS: LaneLabels =
-    LaneLabels { reasons: &REASONS, statuses: &STATUSES, tables: &TABLES };
+    LaneLabels { reasons: &REASONS, statuses: &STATUSES, tables: &TABLES, late: &LATE };
 
 const REASONS: [&str; Reason::ALL.len()] = {
     let mut words = [""; Reason::ALL.len()];
@@ -344,6 +358,16 @@ const STATUSES: [&str; Status::ALL.len()] = {
     let mut i = 0;
     while i < words.len() {
         words[i] = Status::ALL[i].as_str();
+        i += 1;
+    }
+    words
+};
+
+const LATE: [&str; LateReason::ALL.len()] = {
+    let mut words = [""; LateReason::ALL.len()];
+    let mut i = 0;
+    while i < words.len() {
+        words[i] = LateReason::ALL[i].as_str();
         i += 1;
     }
     words

@@ -121,6 +121,7 @@ fn empty_schema(generation: &Generation, table: Table) -> SchemaRef {
             fields.push(field("input", "string"));
             fields.push(Field::new("partition", DataType::Int32, true));
             fields.push(field("offset", "int64"));
+            fields.push(field("reason", "string"));
             Arc::new(Schema::new(fields))
         }
     }
@@ -198,6 +199,7 @@ fn commit_batch(rows: &[(Record, &str)]) -> Result<RecordBatch> {
         ("late", count(&|r| r.counters.late)),
         ("filtered", count(&|r| r.counters.filtered)),
         ("duplicate", count(&|r| r.counters.duplicate)),
+        ("superseded", count(&|r| r.counters.superseded)),
         ("rows", count(&|r| r.counters.rows)),
         ("open", count(&|r| r.counters.open)),
         ("files", count(&|r| r.files.len() as u64)),

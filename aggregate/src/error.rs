@@ -40,11 +40,18 @@ pub enum AggregateError {
     Query(#[from] DataFusionError),
     #[error("arrow: {0}")]
     Arrow(#[from] ArrowError),
-    /// More windows than the limit are open at once.
+    /// More windows than the limit are open or held at once.
     #[error(
-        "{open} windows are open, the limit is {limit}: lower out_of_order, or raise open_windows_max"
+        "{open} windows are open, the limit is {limit}: lower out_of_order or allowed_lateness, or \
+         raise open_windows_max"
     )]
     TooManyWindows { open: usize, limit: usize },
+    /// A pane could not be put into a file to make room.
+    #[error("cannot spill windows to {place}: {source}")]
+    Spilling { place: String, source: std::io::Error },
+    /// What was put into a file can't be read.
+    #[error("cannot read spilled windows: {0}")]
+    Spilled(std::io::Error),
     /// A checkpoint that this query, version or build can't continue.
     #[error("the checkpoint cannot be used: {0}")]
     Checkpoint(String),

@@ -5,11 +5,16 @@
 
 mod checkpoint;
 mod error;
+mod policy;
 mod query;
+mod spill;
 mod watermark;
 mod windows;
 
+pub use checkpoint::Frozen;
 pub use error::{AggregateError, PlanError};
+pub use policy::{Action, LateReason, Rule, Scope, TimeBy, TimePolicy};
 pub use query::{Query, WindowSpec};
+pub use spill::{InMemory, Spill, SpillFile, SpillWriter};
 pub use watermark::IdleMove;
-pub use windows::{Closing, Pushed, WindowSettings, Windows};
+pub use windows::{Closing, Pushed, Refusal, WindowSettings, Windows};

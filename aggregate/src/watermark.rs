@@ -77,6 +77,17 @@ impl Watermark {
         self.partitions.len() - 1
     }
 
+    /// The partition's own watermark.
+    #[inline]
+    pub(crate) fn of(&self, partition: usize) -> Option<i64> {
+        self.partitions[partition].newest.map(|n| n.saturating_sub(self.out_of_order_ns))
+    }
+
+    /// How far partitions may be out of order, from here on.
+    pub(crate) fn set_out_of_order(&mut self, out_of_order_ns: i64) {
+        self.out_of_order_ns = out_of_order_ns;
+    }
+
     /// Takes note of a reading's time and returns the lane's watermark.
     #[inline]
     pub(crate) fn observe(&mut self, partition: usize, time_ns: i64) -> Option<i64> {

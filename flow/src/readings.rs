@@ -68,12 +68,14 @@ impl Column {
 }
 
 /// Readings of one partition in the order of their offsets. All columns have the same length, but for
-/// an empty `id`.
+/// empty `arrival_ns` and `id`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Readings {
     pub sensor: Vec<SensorId>,
     /// Event time, nanoseconds since the epoch, UTC.
     pub time_ns: Vec<i64>,
+    /// When the messages arrived, nanoseconds since the epoch; may be empty where nobody asks.
+    pub arrival_ns: Vec<i64>,
     pub offset: Vec<i64>,
     pub values: Vec<Column>,
     /// Digests of the events' ids; empty when events have none.
@@ -96,6 +98,7 @@ impl Readings {
     pub fn clear(&mut self) {
         self.sensor.clear();
         self.time_ns.clear();
+        self.arrival_ns.clear();
         self.offset.clear();
         self.id.clear();
         self.values.iter_mut().for_each(Column::clear);

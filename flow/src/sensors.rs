@@ -31,7 +31,8 @@ pub struct Sensors {
 #[derive(Debug)]
 enum KeyStore {
     Int(Vec<i64>),
-    Str(Vec<Box<str>>),
+    /// The texts, and the bytes of all of them.
+    Str(Vec<Box<str>>, usize),
 }
 
 impl Sensors {
@@ -113,6 +114,13 @@ impl Sensors {
         state.finish()
     }
 
+    /// Bytes held.
+    pub fn memory_bytes(&self) -> usize {
+        // Entry, control byte, and the table is at most 7/8 full.
+        let index = self.index.capacity() * 5 * 8 / 7;
+        index + self.columns.iter().map(KeyStore::memory_bytes).sum::<usize>()
+    }
+
     /// The key columns of the given sensors, one Arrow array per key column, `ids.len()` rows each.
     pub fn columns(&self, ids: &[SensorId]) -> Vec<ArrayRef> {
         self.columns.iter().map(|c| c.take(ids)).collect()
@@ -183,14 +191,21 @@ impl KeyStore {
     fn new(kind: KeyType) -> Self {
         match kind {
             KeyType::Int64 => Self::Int(Vec::new()),
-            KeyType::String => Self::Str(Vec::new()),
+            KeyType::String => Self::Str(Vec::new(), 0),
         }
     }
 
     fn get(&self, id: SensorId) -> KeyPart<'_> {
         match self {
             Self::Int(values) => KeyPart::Int(values[id as usize]),
-            Self::Str(values) => KeyPart::Str(&values[id as usize]),
+            Self::Str(values, _) => KeyPart::Str(&values[id as usize]),
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Int(values) => values.capacity() * size_of::<i64>(),
+            Self::Str(values, bytes) => values.capacity() * size_of::<Box<str>>() + bytes,
         }
     }
 
@@ -201,7 +216,11 @@ impl KeyStore {
     fn push(&mut self, part: KeyPart<'_>) {
         match (self, part) {
             (Self::Int(values), KeyPart::Int(value)) => values.push(value),
-            (Self::Str(values), KeyPart::Str(value)) => values.push(value.into()),
+            (Self::Str(values, bytes), KeyPart::Str(value)) => {
+                // A small allocation takes 16 bytes more than it holds, about.
+                *bytes += value.len() + 16;
+                values.push(value.into());
+            }
             (_, part) => panic!("the key part {part:?} has another type than its column"),
         }
     }
@@ -209,7 +228,7 @@ impl KeyStore {
     fn take(&self, ids: &[SensorId]) -> ArrayRef {
         match self {
             Self::Int(v) => Arc::new(ids.iter().map(|&i| v[i as usize]).collect::<Int64Array>()),
-            Self::Str(v) => {
+            Self::Str(v, _) => {
                 Arc::new(StringArray::from_iter_values(ids.iter().map(|&i| v[i as usize].as_ref())))
             }
         }

@@ -52,6 +52,8 @@ pub enum Format {
 pub struct Decoded<'a> {
     /// Event time, nanoseconds since the epoch, UTC.
     pub time_ns: i64,
+    /// When its message arrived, nanoseconds since the epoch.
+    pub arrival_ns: i64,
     /// The key's values, in the order of the key columns.
     pub key: &'a [KeyPart<'a>],
     /// The values, in the mapping's order; `None` is a null.
@@ -103,6 +105,7 @@ impl Decoder {
             let full = || Reject::new(Reason::TooManySensors);
             out.sensor.push(sensors.intern(decoded.key).ok_or_else(full)?);
             out.time_ns.push(decoded.time_ns);
+            out.arrival_ns.push(decoded.arrival_ns);
             out.offset.push(message.offset);
             out.id.extend(decoded.id);
             for (column, value) in out.values.iter_mut().zip(decoded.values) {
@@ -155,7 +158,7 @@ impl Decoder {
         let arrival_ns = arrival_ns(message, now_ns);
         let time_ns = in_range(moment, &self.mapping, arrival_ns)
             .map_err(|reason| roles.reject(reason, roles.time()))?;
-        take(Decoded { time_ns, key, values: &self.values, id })
+        take(Decoded { time_ns, arrival_ns, key, values: &self.values, id })
     }
 
     /// Finds the mapped fields; gives the text that [`Decoder::fields`] refer to.

@@ -46,10 +46,12 @@ pub enum Reason {
     NotFinite,
     /// A new sensor while the lane holds `sensors_max`.
     TooManySensors,
+    /// The query cannot be computed on it.
+    Query,
 }
 
 impl Reason {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Tombstone,
         Self::Empty,
         Self::TooLarge,
@@ -67,6 +69,7 @@ impl Reason {
         Self::TooEarly,
         Self::NotFinite,
         Self::TooManySensors,
+        Self::Query,
     ];
 
     /// The word in files and metrics.
@@ -89,6 +92,7 @@ impl Reason {
             Self::TooEarly => "too_early",
             Self::NotFinite => "not_finite",
             Self::TooManySensors => "too_many_sensors",
+            Self::Query => "query",
         }
     }
 }

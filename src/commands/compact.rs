@@ -17,11 +17,16 @@ use crate::progress;
 use crate::say::say;
 
 pub fn run(args: &Compact) -> Result<ExitCode> {
-    let (lake, storage, settings) = match (&args.lake, &args.config) {
-        (Some(lake), _) => (lake.clone(), Storage::default(), config::default_upkeep()),
+    let (lake, storage, settings, lateness) = match (&args.lake, &args.config) {
+        // Without a configuration nobody says how long rows are revised. One that comes for an hour that
+        // has been compacted is a file of its own until the next time.
+        (Some(lake), _) => {
+            (lake.clone(), Storage::default(), config::default_upkeep(), Duration::ZERO)
+        }
         (None, Some(path)) => {
             let config = config::load(path, &args.sets)?;
-            (config.lake.url, config.lake.storage, config.lake.upkeep)
+            let lateness = config.window.allowed_lateness.unwrap_or_default();
+            (config.lake.url, config.lake.storage, config.lake.upkeep, lateness)
         }
         (None, None) => unreachable!("the command line requires one of them"),
     };
@@ -34,7 +39,7 @@ pub fn run(args: &Compact) -> Result<ExitCode> {
     };
     let mode = if args.dry_run { Mode::Look } else { Mode::Act };
     let writer = Writer::random(&mut rand::rng());
-    let upkeep = upkeep(&settings, Duration::ZERO);
+    let upkeep = upkeep(&settings, lateness);
     let done = lake.maintain(&upkeep, mode, writer, clock::now_us(), &progress);
     bar.finish_and_clear();
     let done = done.context("the lake cannot be maintained")?;

@@ -102,8 +102,7 @@ pub fn from_lake(config: &Config, range: Range) -> Result<Vec<SensorRows>> {
 fn from_files(config: &Config, inputs: &[String], range: Range) -> Result<Vec<SensorRows>> {
     let query = pipeline::plan(config)?;
     let mut sensors = Sensors::new(config.event.key.clone(), config.window.sensors_max);
-    let settings =
-        WindowSettings { out_of_order_ns: 0, open_max: usize::MAX, closing: Closing::AtEnd };
+    let settings = WindowSettings { closing: Closing::AtEnd, ..WindowSettings::default() };
     let mut windows = Windows::new(query.clone(), settings, 1);
     let mut files = Files::open(inputs, &config.event)?;
     let mut readings = Readings::new(config.event.values.len());

@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, then environment, then flags; all mistakes reported at once.
 
 mod load;
+mod policy;
 mod reader;
 mod sections;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegauge_aggregate::TimePolicy;
 use tidegauge_ingest::EventMapping;
 use tidegauge_score::train::TrainOptions;
 pub use tidegauge_sink::LaneMode;
@@ -98,6 +100,9 @@ pub struct Window {
     pub query: String,
     pub out_of_order: Duration,
     pub late: Late,
+    /// How long closed windows are held, for `late = "revise"`.
+    pub allowed_lateness: Option<Duration>,
+    pub policy: TimePolicy,
     pub idle_after: Duration,
     pub open_max: usize,
     pub sensors_max: u32,
@@ -108,6 +113,8 @@ pub struct Window {
 pub enum Late {
     Keep,
     Drop,
+    /// Its windows give further rows; kept when they are no longer held.
+    Revise,
 }
 
 #[derive(Debug, Clone)]
@@ -157,6 +164,8 @@ pub struct UpkeepSettings {
 pub struct LimitSettings {
     /// Bytes that all lanes of the process may hold together; `None`: a part of what the machine has.
     pub memory: Option<u64>,
+    /// A folder for windows that memory has no room for; `None`: in the state directory.
+    pub spill: Option<String>,
 }
 
 /// A configuration with mistakes: each of them, for exit code 64.

@@ -11,6 +11,7 @@ use tidegauge_score::train::{ROWS_MOST, TrainOptions};
 use tidegauge_sink::{Patience, Storage, check_object_url, is_object_url};
 use toml::Value;
 
+use super::policy::policy;
 use super::reader::Reader;
 use super::{
     Config, LakeSettings, LaneMode, Late, LimitSettings, Models, OnGap, OnSplitSensor, Source,
@@ -29,8 +30,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// the mistakes are in the reader either way.
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let source = source(reader);
-    let event = event(reader);
-    let window = window(reader);
+    let mut event = event(reader);
+    let window = window(reader, &source, event.as_mut());
     let models = models(reader);
     let lake = LakeSettings {
         url: reader.text_or("lake.url", "lake"),
@@ -44,7 +45,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         upkeep: upkeep(reader),
     };
     check_url(reader, "lake.url", &lake.url);
-    let limits = LimitSettings { memory: memory(reader) };
+    let limits = LimitSettings { memory: memory(reader), spill: reader.text("limits.spill") };
     let http = reader.text("http.listen").and_then(|text| match text.parse() {
         Ok(address) => Some(address),
         Err(_) => {
@@ -244,11 +245,25 @@ fn one_line(table: &toml::Table) -> String {
     table.iter().map(|(k, v)| format!("{k} = {v}")).collect::<Vec<_>>().join(", ")
 }
 
-fn window(reader: &mut Reader) -> Window {
+fn window(reader: &mut Reader, source: &Source, event: Option<&mut EventMapping>) -> Window {
+    const LATENESS: &str = "window.allowed_lateness";
+    let words = [("keep", Late::Keep), ("drop", Late::Drop), ("revise", Late::Revise)];
+    let late = reader.one_of("window.late", &words);
+    let allowed_lateness = match late {
+        Late::Revise => Some(reader.duration(LATENESS, "1h", Duration::ZERO..=30 * DAY)),
+        Late::Keep | Late::Drop => {
+            if reader.text(LATENESS).is_some() {
+                reader.mistake(LATENESS, "holds closed windows, which only late = \"revise\" does");
+            }
+            None
+        }
+    };
     Window {
         query: reader.required("window.query", "the SELECT that makes features of readings"),
         out_of_order: reader.duration("window.out_of_order", "5s", Duration::ZERO..=30 * DAY),
-        late: reader.one_of("window.late", &[("keep", Late::Keep), ("drop", Late::Drop)]),
+        late,
+        allowed_lateness,
+        policy: policy(reader, source, event),
         idle_after: reader.duration("window.idle_after", "30s", Duration::from_millis(100)..=DAY),
         open_max: reader.integer("window.open_windows_max", 10_000, 1..=10_000_000) as usize,
         sensors_max: reader.integer("window.sensors_max", 1_000_000, 1..=100_000_000) as u32,

@@ -1,5 +1,7 @@
 //! The configuration: what is taken, what is refused, and that everything wrong is said at once.
 
+use tidegauge_aggregate::{Action, Rule, Scope, TimeBy, TimePolicy};
+
 use super::*;
 
 const GOOD: &str = r#"
@@ -106,7 +108,7 @@ fn every_mistake_is_reported_at_once_with_key_value_and_what_is_allowed() {
         "event.values: is missing",
         "window.query: is missing",
         "window.out_of_order: is \"5 parsecs\", allowed is a duration",
-        "window.late: is \"maybe\", allowed are keep, drop",
+        "window.late: is \"maybe\", allowed are keep, drop, revise",
         "models.features: is 3, allowed is a list of texts",
         "models.train.nu: is 2.0, allowed is a number from 0.000001 to 0.5",
         "lake.url: is \"ftp://bucket\", allowed is a path, or a URL with file:, s3:, az:",
@@ -145,4 +147,58 @@ fn a_bucket_and_how_to_reach_it() {
         let said = read(GOOD, &[], &[&format!("lake.url={url}")]).expect_err("refused").to_string();
         assert!(said.contains("lake.url: is not valid") && !said.contains("hunter2"), "{said}");
     }
+}
+
+#[test]
+fn w_09_the_time_policy_is_read_with_its_defaults() {
+    let none = read(GOOD, &[], &[]).expect("valid");
+    assert_eq!(none.window.policy, TimePolicy::default());
+    assert_eq!(none.window.allowed_lateness, None);
+    let sets = [
+        "window.late=revise",
+        "window.policy.early=5m",
+        "window.policy.late=20d",
+        "window.policy.on_out_of_order=adjust",
+        "window.policy.watermark=sensor",
+    ];
+    let config = read(GOOD, &[], &sets).expect("valid");
+    let rule = |minutes: i64, action| Some(Rule { tolerance_ns: minutes * 60_000_000_000, action });
+    let expected = TimePolicy {
+        time: TimeBy::Event,
+        early: rule(5, Action::Drop),
+        late: rule(20 * 24 * 60, Action::Adjust),
+        out_of_order: Some(Action::Adjust),
+        scope: Scope::Sensor,
+    };
+    assert_eq!(config.window.policy, expected);
+    assert_eq!(config.window.allowed_lateness, Some(Duration::from_secs(3600)));
+    assert_eq!(config.event.early_ns, 300_000_000_000, "decoding drops what is early");
+}
+
+#[test]
+fn w_09_settings_that_contradict_each_other_are_refused_with_what_to_do() {
+    let cases: [(&[&str], &str); 9] = [
+        (&["window.policy.late=21d"], "window.policy.late: is \"21d\", allowed is from 0ns"),
+        (&["window.policy.on_late=drop"], "window.policy.late does not say when: set it"),
+        (&["window.policy.time=arrival", "window.policy.late=5s"], "no rule applies to arrivals"),
+        (&["window.policy.time=arrival", "event.early=1h"], "event.early: judges event times"),
+        (&["window.policy.watermark=sensor"], "is up to window.policy.late, set it"),
+        (
+            &["window.policy.watermark=sensor", "window.policy.late=5s"],
+            "on_out_of_order is \"off\": nothing would be judged",
+        ),
+        (&["window.policy.early=2d"], "window.policy.early: is longer than event.early"),
+        (&["window.allowed_lateness=1h"], "only late = \"revise\" does"),
+        (
+            &["event.id=Nr", "window.policy.on_out_of_order=adjust"],
+            "event.id: tells duplicates within a window",
+        ),
+    ];
+    for (sets, expected) in cases {
+        let error = read(GOOD, &[], sets).expect_err("contradictory").to_string();
+        assert!(error.contains(expected), "{sets:?} says {error}, not {expected}");
+    }
+    let files = ["source.kind=files", "source.paths=x", "window.policy.late=5s"];
+    let error = read(GOOD, &[], &files).expect_err("files have no arrivals").to_string();
+    assert!(error.contains("asks when readings arrived"), "{error}");
 }

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use thiserror::Error;
+use tidegauge_aggregate::Frozen;
 use tidegauge_flow::{Partition, Span};
 use tidegauge_ingest::Ends;
 use tidegauge_score::Models;
@@ -37,6 +38,13 @@ pub(super) struct Flight {
     anomalies: u64,
     /// What the cut holds in memory.
     bytes: usize,
+}
+
+/// What one epoch commits. The windows' state is bytes only where it is written.
+struct Prepared {
+    cut: Cut,
+    state: Frozen,
+    anomalies: u64,
 }
 
 /// What comes back.
@@ -90,6 +98,11 @@ impl Lane {
         matches!(self.hold, Hold::Away(_))
     }
 
+    /// What the lane would hold more while its next epoch is written, about, bytes.
+    pub fn cut_bytes(&self) -> usize {
+        self.windows.memory_bytes() + self.windows.spilled_bytes() + self.sensors.memory_bytes()
+    }
+
     /// Cuts the running epoch, if it has anything, and lets it be written; says whether it did. Without
     /// anything to commit it only looks for newer models.
     ///
@@ -109,9 +122,10 @@ impl Lane {
             return Ok(false);
         }
         let began = self.pipeline.clock.instant();
+        self.make_room(self.cut_bytes())?;
         let bytes = self.epoch.bytes();
-        let (cut, anomalies) = self.make_cut()?;
-        let bytes = bytes + cut.checkpoint.as_ref().map_or(0, Vec::len);
+        let prepared = self.make_cut()?;
+        let bytes = bytes + prepared.state.bytes_about();
         // From here on the next epoch runs, and it may have other models.
         self.running += 1;
         self.inputs.iter_mut().for_each(|i| i.from = i.next);
@@ -121,7 +135,7 @@ impl Lane {
         let Hold::Here(ledger) = std::mem::replace(&mut self.hold, Hold::Gone) else {
             return Err(anyhow!("lane {} has lost its ledger with a failed epoch", self.name));
         };
-        self.hold = Hold::Away(Flight { bytes, ..self.launch(ledger, cut, anomalies, now_us) });
+        self.hold = Hold::Away(Flight { bytes, ..self.launch(ledger, prepared, now_us) });
         self.weigh();
         let stall = self.pipeline.clock.instant() - began;
         self.pipeline.metrics.commit_stall_seconds.observe(stall.as_secs_f64());
@@ -207,38 +221,40 @@ impl Lane {
             || !self.epoch.is_empty()
     }
 
-    fn make_cut(&mut self) -> Result<(Cut, u64)> {
+    fn make_cut(&mut self) -> Result<Prepared> {
         let spans =
             self.inputs.iter().map(|i| (i.partition.clone(), Span { from: i.from, to: i.next }));
         let spans = spans.collect();
         self.inputs.iter_mut().for_each(|i| i.is_new = false);
         self.identities_changed = false;
-        let checkpoint = self.windows.checkpoint(&self.sensors)?;
+        let state = self.windows.cut(&self.sensors)?;
         let epoch = std::mem::take(&mut self.epoch);
         let anomalies = epoch.anomalies;
         let cut = epoch.cut(epoch::State {
             spans,
             inputs: self.identities.clone(),
-            checkpoint,
             watermark_ns: self.windows.watermark_ns(),
             model_sets: self.scorer.model_sets().to_vec(),
             open: self.windows.open_readings(),
         })?;
-        Ok((cut, anomalies))
+        Ok(Prepared { cut, state, anomalies })
     }
 
-    fn launch(&self, mut ledger: Box<Ledger>, cut: Cut, anomalies: u64, now_us: i64) -> Flight {
+    fn launch(&self, mut ledger: Box<Ledger>, prepared: Prepared, now_us: i64) -> Flight {
+        let Prepared { mut cut, state, anomalies } = prepared;
         let landed = Arc::new(Mutex::new(None));
         let (slot, pipeline) = (landed.clone(), self.pipeline.clone());
         let in_force = self.scorer.model_sets().to_vec();
         let (witness, cut_at) = (self.witness.clone(), pipeline.clock.instant());
         let work = move || {
             let began = pipeline.clock.instant();
-            let same = witness.map_or(Ok(()), |witness| witness.check(cut_at));
-            let committed = match same {
-                Ok(()) => ledger.commit(cut, now_us).map_err(anyhow::Error::from),
-                Err(other) => Err(other.into()),
+            let commit = || -> Result<Committed> {
+                witness.map_or(Ok(()), |witness| witness.check(cut_at))?;
+                cut.checkpoint = Some(state.encode()?);
+                drop(state);
+                Ok(ledger.commit(cut, now_us)?)
             };
+            let committed = commit();
             let seconds = (pipeline.clock.instant() - began).as_secs_f64();
             let newer = newer_models(&pipeline, &in_force, committed.is_ok());
             let back = Landed { ledger, committed, newer, seconds };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use tidegauge_aggregate::{IdleMove, Pushed};
+use tidegauge_aggregate::{IdleMove, LateReason, Pushed};
 use tidegauge_flow::{Partition, ReadingSchema, Span, WindowRows};
 use tidegauge_ingest::Rejects;
 use tidegauge_sink::{ClosedBy, Counters, Cut, Jump, Table};
@@ -39,7 +39,6 @@ pub(super) struct Epoch {
 pub(super) struct State {
     pub spans: Vec<(Partition, Span)>,
     pub inputs: BTreeMap<Arc<str>, String>,
-    pub checkpoint: Vec<u8>,
     pub watermark_ns: Option<i64>,
     pub model_sets: Vec<u64>,
     /// Readings in open windows.
@@ -94,7 +93,13 @@ impl Epoch {
 
     pub fn pushed(&mut self, pushed: &Pushed) {
         self.counters.late += pushed.late.len() as u64;
-        self.counters.late_closed += pushed.late.len() as u64;
+        for (_, reason) in &pushed.late {
+            *match reason {
+                LateReason::WindowClosed => &mut self.counters.late_closed,
+                LateReason::Arrival => &mut self.counters.late_arrival,
+                LateReason::OutOfOrder => &mut self.counters.late_out_of_order,
+            } += 1;
+        }
         self.counters.filtered += pushed.filtered;
         self.counters.duplicate += pushed.duplicate;
         self.counters.aggregated += pushed.aggregated;
@@ -104,11 +109,12 @@ impl Epoch {
         self.anomalies += anomalies;
         self.counters.rows += rows.len() as u64;
         self.counters.n_readings += rows.n_readings.iter().sum::<u64>();
+        self.counters.superseded += rows.superseded;
         self.bytes += batch.get_array_memory_size();
         self.predictions.push(batch);
     }
 
-    /// The cut that the ledger commits.
+    /// The cut that the ledger commits, but for the checkpoint.
     pub fn cut(mut self, state: State) -> Result<Cut> {
         self.counters.open = state.open;
         let rejects: Vec<RecordBatch> = self.rejects.take()?.into_iter().collect();
@@ -128,34 +134,39 @@ impl Epoch {
                 (Table::Late, self.late),
                 (Table::Rejects, rejects),
             ],
-            checkpoint: Some(state.checkpoint),
+            checkpoint: None,
             model_sets: state.model_sets,
             counters: self.counters,
         })
     }
 }
 
-/// The columns of the table `late`: the reading's own, then where it came from.
+/// The columns of the table `late`: the reading's own, then where it came from and why it is late.
 pub fn late_schema(readings: &ReadingSchema) -> SchemaRef {
     let mut fields: Vec<Field> =
         readings.arrow().fields().iter().map(|f| f.as_ref().clone()).collect();
     fields.push(Field::new("input", DataType::Utf8, false));
     fields.push(Field::new("partition", DataType::Int32, false));
     fields.push(Field::new("offset", DataType::Int64, false));
+    // Files of lakes before format 2 have none.
+    fields.push(Field::new("reason", DataType::Utf8, true));
     Arc::new(Schema::new(fields))
 }
 
-/// Late readings of one partition as a batch of [`late_schema`].
+/// Late readings of one partition as a batch of [`late_schema`]; `columns` are the readings' own.
 pub(super) fn late_batch(
     schema: &SchemaRef,
     mut columns: Vec<ArrayRef>,
     offsets: ArrayRef,
     partition: &Partition,
+    late: &[(u32, LateReason)],
 ) -> Result<RecordBatch> {
     let rows = offsets.len();
     let inputs = StringArray::from_iter_values(std::iter::repeat_n(partition.input.as_ref(), rows));
     columns.push(Arc::new(inputs));
     columns.push(Arc::new(Int32Array::from_value(partition.number, rows)));
     columns.push(offsets);
+    let reasons = late.iter().map(|(_, reason)| reason.as_str());
+    columns.push(Arc::new(StringArray::from_iter_values(reasons)));
     Ok(RecordBatch::try_new(schema.clone(), columns)?)
 }

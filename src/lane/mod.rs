@@ -14,17 +14,18 @@ mod idle;
 mod inputs;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use tidegauge_aggregate::{Closing, WindowSettings, Windows};
+use tidegauge_aggregate::{Closing, Windows};
 use tidegauge_flow::{Readings, Sensors};
 use tidegauge_ingest::{Decoder, Ends, Format, Message};
-use tidegauge_score::{Models, Scorer, Stamp, Status};
+use tidegauge_score::{Models, Scorer};
 use tidegauge_serve::LaneMetrics;
-use tidegauge_sink::{ClosedBy, Jump, JumpReason, Lane as Ledger};
+use tidegauge_sink::{ClosedBy, Jump, JumpReason};
 
 use self::commit::{Hold, Witness};
 pub use self::commit::{OtherTopic, Settled};
@@ -32,14 +33,10 @@ use self::epoch::Epoch;
 pub use self::epoch::late_schema;
 pub use self::idle::IdleClock;
 use self::inputs::Input;
-use crate::config::{LaneMode, Late, SourceKind};
+use self::windows::restore;
+use crate::config::{LaneMode, SourceKind};
 use crate::memory::Share;
 use crate::pipeline::{LABELS, Pipeline};
-
-/// What a pair of sensor and window holds, about, bytes.
-const GROUP_BYTES: usize = 250;
-/// What a sensor holds, about, bytes.
-const SENSOR_BYTES: usize = 100;
 
 /// One lane that this process holds.
 pub struct Lane {
@@ -143,6 +140,7 @@ impl Lane {
     ) -> Result<()> {
         let Input { partition, next, .. } = &mut self.inputs[input];
         self.readings.clear();
+        let mut readable: Vec<Message<'m>> = Vec::new();
         let known = self.sensors.len();
         let (mut count, mut bytes) = (0u64, 0u64);
         for (message, after) in messages {
@@ -155,24 +153,27 @@ impl Lane {
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
             let decoded =
                 self.decoder.decode(&message, now_ns, &mut self.sensors, &mut self.readings);
-            if let Err(reject) = decoded {
-                self.epoch.rejects.push(partition, &message, &reject);
-                self.metrics.rejects.at(reject.reason as usize).inc();
+            match decoded {
+                Ok(()) => readable.push(message),
+                Err(reject) => {
+                    self.epoch.rejects.push(partition, &message, &reject);
+                    self.metrics.rejects.at(reject.reason as usize).inc();
+                }
             }
         }
         if count == 0 {
             return Ok(());
         }
-        let readable = self.readings.len() as u64;
-        self.epoch.read(count, readable);
         self.metrics.messages.inc_by(count);
         self.metrics.bytes.inc_by(bytes);
-        self.metrics.readings.inc_by(readable);
         self.see_sensors(known)?;
-        self.push(input)?;
+        let refused = self.push(input, &readable)?;
+        let readings = readable.len() as u64 - refused;
+        self.epoch.read(count, readings);
+        self.metrics.readings.inc_by(readings);
         self.score()?;
         self.weigh();
-        Ok(())
+        self.make_room(0)
     }
 
     /// Notes that the input was read up to `next` without a message there (the end of a transaction,
@@ -243,6 +244,7 @@ impl Lane {
         let level = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         self.metrics.open_windows.set(level(self.windows.open_windows()));
         self.metrics.open_groups.set(level(self.windows.open_groups()));
+        self.metrics.held_windows.set(level(self.windows.held_windows()));
         self.metrics.sensors.set(level(self.sensors.len()));
         self.metrics.models_missing.set(level(self.scorer.missing()));
         self.metrics.models_loaded.set(level(self.scorer.loaded()));
@@ -279,7 +281,7 @@ impl Lane {
 
     /// Says what the lane holds in memory.
     fn weigh(&mut self) {
-        let state = self.windows.open_groups() * GROUP_BYTES + self.sensors.len() * SENSOR_BYTES;
+        let state = self.windows.memory_bytes() + self.sensors.memory_bytes();
         let bytes = state + self.epoch.bytes() + self.flight_bytes();
         self.share.set(bytes as u64);
     }
@@ -293,70 +295,5 @@ impl Lane {
             return Ok(());
         }
         splits.see(&self.name, &self.sensors, known, config.source.on_split_sensor, metrics)
-    }
-
-    fn push(&mut self, input: usize) -> Result<()> {
-        let clock = self.inputs[input].clock;
-        let pushed = self.windows.push(clock, &self.readings, &self.sensors).with_context(|| {
-            let (partition, offsets) = (&self.inputs[input].partition, &self.readings.offset);
-            let (first, last) = (offsets.first(), offsets.last());
-            format!(
-                "windows fail on the readings of {partition} from offset {} to {}: where a value \
-                 cannot be computed, guard the query with TRY_CAST or NULLIF",
-                first.unwrap_or(&0),
-                last.unwrap_or(&0)
-            )
-        })?;
-        let late = pushed.late.len() as u64;
-        self.epoch.pushed(&pushed);
-        self.metrics.late.inc_by(late);
-        self.metrics.filtered.inc_by(pushed.filtered);
-        self.metrics.duplicates.inc_by(pushed.duplicate);
-        if !pushed.late.is_empty() && self.pipeline.config.window.late == Late::Keep {
-            let partition = &self.inputs[input].partition;
-            let schema = &self.pipeline.late_schema;
-            let columns = self.readings.columns(&self.sensors, Some(&pushed.late));
-            let offsets = self.readings.offsets(Some(&pushed.late));
-            self.epoch.keep_late(epoch::late_batch(schema, columns, offsets, partition)?);
-        }
-        Ok(())
-    }
-
-    fn score(&mut self) -> Result<()> {
-        let Some(rows) = self.windows.close(&self.sensors)? else { return Ok(()) };
-        let stamp = Stamp { lane: &self.name, epoch: self.running };
-        let before = self.scorer.tally();
-        let batch = self.scorer.score(&rows, &self.sensors, &stamp)?;
-        let tally = self.scorer.tally();
-        self.metrics.rows.inc_by(rows.len() as u64);
-        for (index, status) in Status::ALL.iter().enumerate() {
-            self.metrics.scored.at(index).inc_by(tally.of(*status) - before.of(*status));
-        }
-        self.metrics.anomalies.inc_by(tally.anomalies - before.anomalies);
-        self.pipeline.observe(&batch);
-        self.epoch.scored(batch, &rows, tally.anomalies - before.anomalies);
-        Ok(())
-    }
-}
-
-fn restore(pipeline: &Pipeline, ledger: &Ledger, closing: Closing) -> Result<(Windows, Sensors)> {
-    let window = &pipeline.config.window;
-    let settings = WindowSettings {
-        out_of_order_ns: window.out_of_order.as_nanos() as i64,
-        open_max: window.open_max,
-        closing,
-    };
-    let (query, key) = (pipeline.query.clone(), pipeline.config.event.key.clone());
-    match ledger.checkpoint()? {
-        Some(bytes) => Ok(Windows::restore(&bytes, query, settings, window.sensors_max)?),
-        None => {
-            // Those of a whole topic are added as they are found.
-            let partitions = match pipeline.config.source.lanes {
-                LaneMode::Topic if pipeline.config.source.kind == SourceKind::Kafka => 0,
-                _ => 1,
-            };
-            let windows = Windows::new(query, settings, partitions);
-            Ok((windows, Sensors::new(key, window.sensors_max)))
-        }
     }
 }

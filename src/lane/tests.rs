@@ -1,5 +1,7 @@
 //! A lane on a real lake, fed by hand.
 
+mod late;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

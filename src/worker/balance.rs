@@ -1,8 +1,8 @@
 //! Keeps what lanes hold in memory within the budget of the process.
 //!
-//! First what is due is written early. Then lanes are paused, the largest first; one that has input goes on
-//! always, so that its watermark moves and its windows close. It begins at nine tenths of the budget; below
-//! eight tenths all go on.
+//! First what is due is written early. Then lanes are paused, the largest first: all of them while
+//! something is being written, which makes room; otherwise one that has input goes on, so that its watermark
+//! moves and its windows close. It begins at nine tenths of the budget; below eight tenths all go on.
 
 use anyhow::{Result, anyhow};
 
@@ -23,6 +23,8 @@ impl Lanes {
             for partition in paused.collect::<Vec<i32>>() {
                 self.pause(partition, false);
             }
+        } else if let Some(runner) = self.runner() {
+            self.pause(runner, false);
         }
         Ok(())
     }
@@ -48,8 +50,12 @@ impl Lanes {
         Ok(())
     }
 
-    /// The lane that goes on: the one that does, as long as it has input; then the one furthest behind.
+    /// The lane that goes on: the one that does, as long as it has input; then the one furthest behind. None
+    /// while something is written.
     fn runner(&mut self) -> Option<i32> {
+        if self.consuming().any(|(_, held)| waits(held)) {
+            return None;
+        }
         let has_input = |held: &Consuming| held.lane.idle.silence().is_zero();
         let candidates = self.consuming().filter(|(_, held)| has_input(held));
         let rank = |(p, held): (i32, &mut Consuming)| {
@@ -61,15 +67,14 @@ impl Lanes {
     /// All others are paused and nothing waits to be written: it is the windows that do not fit.
     fn check_hope(&mut self, runner: Option<i32>) -> Result<()> {
         let memory = self.pipeline.memory.clone();
-        let waits = |held: &Consuming| held.lane.is_in_flight() || held.lane.bytes_in_hand() > 0;
-        if !memory.is_hopeless() || self.consuming().any(|(_, held)| waits(held)) {
+        if !memory.is_hopeless() {
             return Ok(());
         }
         let Some((_, held)) = self.consuming().find(|(p, _)| Some(*p) == runner) else {
             return Ok(());
         };
         Err(anyhow!(
-            "the open windows do not fit into memory: lane {} alone holds {} bytes, the budget of the \
+            "open windows and sensors do not fit into memory: lane {} alone holds {} bytes, the budget of the \
              process is {} bytes; raise [limits] memory, shorten the windows or add processes",
             held.lane.name(),
             held.lane.bytes(),
@@ -94,4 +99,9 @@ impl Lanes {
             Held::Waiting(_) => None,
         })
     }
+}
+
+/// Whether there is something of the lane that the lake can take over.
+fn waits(held: &Consuming) -> bool {
+    held.lane.is_in_flight() || held.lane.bytes_in_hand() > 0
 }

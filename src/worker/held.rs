@@ -76,21 +76,27 @@ pub(super) enum Ending {
     Failed(anyhow::Error),
 }
 
+impl Held {
+    pub fn is_in_flight(&self) -> bool {
+        matches!(self, Self::Consuming(held) if held.lane.is_in_flight())
+    }
+}
+
 impl Consuming {
     pub fn new(lane: Lane, trouble: Option<Trouble>) -> Self {
         Self { lane, due: false, pause: Pause::default(), trouble }
     }
 
-    /// Takes down a finished commit and, when the lane is due or full, cuts the next.
+    /// Takes down a finished commit and, when the lane is due or full and `may_cut`, cuts the next.
     ///
     /// # Errors
     /// When a commit failed; the lane is not usable then.
-    pub fn commit(&mut self, now_us: i64) -> Result<Option<Settled>> {
+    pub fn commit(&mut self, now_us: i64, may_cut: bool) -> Result<Option<Settled>> {
         let settled = self.lane.land()?;
         if settled.is_some() {
             self.trouble = None;
         }
-        if (self.due || self.lane.wants_commit()) && !self.lane.is_in_flight() {
+        if may_cut && (self.due || self.lane.wants_commit()) && !self.lane.is_in_flight() {
             self.due = false;
             if !self.lane.cut(now_us)? {
                 // All that was read is in the lake.

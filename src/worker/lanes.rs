@@ -115,10 +115,15 @@ impl Lanes {
     pub fn commit(&mut self, due: Due) -> Result<Vec<(i32, i64)>> {
         let (mut told, mut failed, mut full) = (Vec::new(), Vec::new(), Vec::new());
         let now_us = self.pipeline.clock.now_us();
+        let mut flying = self.held.values().any(Held::is_in_flight);
         for (&number, held) in &mut self.held {
             let Held::Consuming(held) = held else { continue };
             held.due |= due == Due::All;
-            match held.commit(now_us) {
+            // Where memory is short one epoch is written at a time: its state is there twice meanwhile.
+            let may_cut = !flying || self.pipeline.memory.has_room(held.lane.cut_bytes() as u64);
+            let settled = held.commit(now_us, may_cut);
+            flying |= held.lane.is_in_flight();
+            match settled {
                 Ok(settled) => tell(&mut told, &self.topic, settled),
                 Err(error) => failed.push((number, error)),
             }

@@ -12,7 +12,7 @@ use tidegauge::clock::SystemClock;
 use tidegauge::executor::Threads;
 use tidegauge::lane::Lane;
 use tidegauge::pipeline::{Pipeline, Surroundings, registry_of};
-use tidegauge_aggregate::Closing;
+use tidegauge_aggregate::{Closing, InMemory};
 use tidegauge_flow::{Failpoint, Interrupted, NoFailpoint, Partition, Place, Store};
 use tidegauge_ingest::Message;
 use tidegauge_sink::LocalStore;
@@ -199,6 +199,7 @@ pub fn pipeline(
         clock: Arc::new(SystemClock),
         commits: Arc::new(Threads::start(1)?),
         chance: Box::new(StdRng::from_os_rng()),
+        spill: Arc::new(InMemory),
     };
     Ok(Arc::new(Pipeline::within(input::config(), around)?))
 }

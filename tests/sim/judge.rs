@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, Int32Array, RecordBatch, StringArray};
-use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type};
+use arrow::datatypes::{
+    Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type, UInt64Type,
+};
+use tidegauge::config::Late;
 use tidegauge_sink::{Lake, Reader, Record, Table, parquet, verify};
 
 use crate::models::threshold;
@@ -19,6 +22,7 @@ pub struct Totals {
     pub records: u64,
     pub rows: u64,
     pub late: u64,
+    pub revisions: u64,
     pub rejects: u64,
     pub moves: u64,
     /// Rows of which the oracle knows only bounds.
@@ -30,6 +34,7 @@ struct Row {
     count: i64,
     sum: f64,
     epoch: u64,
+    revision: u32,
     model: Option<(u64, f64)>,
 }
 
@@ -155,7 +160,8 @@ impl Judge<'_> {
         records: &[Record],
         batches: &[RecordBatch],
     ) -> BTreeMap<(i64, i64), Row> {
-        let (name, mut rows) = (format!("t-{number}"), BTreeMap::new());
+        let name = format!("t-{number}");
+        let mut rows: BTreeMap<_, Vec<Row>> = BTreeMap::new();
         for batch in batches {
             let lane = texts(batch, "lane");
             let id = column(batch, "Id").as_primitive::<Int64Type>();
@@ -167,11 +173,13 @@ impl Judge<'_> {
             let limit = column(batch, "threshold").as_primitive::<Float64Type>();
             let set = column(batch, "model_set").as_primitive::<UInt64Type>();
             let epoch = column(batch, "epoch").as_primitive::<UInt64Type>();
+            let revision = column(batch, "revision").as_primitive::<UInt32Type>();
             for row in (0..batch.num_rows()).filter(|row| lane.value(*row) == name) {
                 let window = (id.value(row), end.value(row) * 1000);
                 let model = set.is_valid(row).then(|| (set.value(row), limit.value(row)));
                 let (count, sum) = (count.value(row), sum.value(row));
-                let found = Row { count, sum, epoch: epoch.value(row), model };
+                let (epoch, revision) = (epoch.value(row), revision.value(row));
+                let found = Row { count, sum, epoch, revision, model };
                 let size = self.scenario.planned.shape.size / 1000;
                 let fits = end.value(row) - start.value(row) == size
                     && readings.value(row) as i64 == count;
@@ -183,12 +191,28 @@ impl Judge<'_> {
                     Some(record) => self.model(number, window, &found, record),
                     None => self.problems.push(format!("{number}: {window:?} is of no epoch")),
                 }
-                if rows.insert(window, found).is_some() {
-                    self.problems.push(format!("{number}: {window:?} has two rows"));
-                }
+                rows.entry(window).or_default().push(found);
             }
         }
-        rows
+        rows.into_iter().map(|(window, all)| (window, self.newest(number, window, all))).collect()
+    }
+
+    /// The newest row of a window; those before are its earlier revisions, each with fewer readings.
+    fn newest(&mut self, number: usize, window: (i64, i64), mut all: Vec<Row>) -> Row {
+        all.sort_by_key(|row| row.revision);
+        self.totals.revisions += all.len() as u64 - 1;
+        let numbered = all.iter().zip(0..).all(|(row, nth)| row.revision == nth);
+        let grows =
+            all.windows(2).all(|two| two[0].count < two[1].count && two[0].epoch <= two[1].epoch);
+        let may_be = all.len() == 1 || self.scenario.config.window.late == Late::Revise;
+        if !(numbered && grows && may_be) {
+            let rows = all.iter().map(|row| (row.revision, row.epoch, row.count));
+            let rows: Vec<_> = rows.collect();
+            self.problems.push(format!(
+                "{number}: {window:?} has the rows (revision, epoch, readings) {rows:?}"
+            ));
+        }
+        all.pop().expect("a window is there because of a row")
     }
 
     /// The model of a row is one that its record names, and gave its own threshold.
@@ -279,11 +303,12 @@ impl Judge<'_> {
     }
 }
 
-/// Jumps are no trouble where retention was to be expected, nor is what dead maintenance has left for the
-/// next.
+/// Jumps are no trouble where retention was to be expected, nor is what dead maintenance or a stopped
+/// writer has left for the next run of maintenance.
 fn is_expected(scenario: &Scenario, note: &str) -> bool {
     (scenario.retention && note.contains("were deleted before"))
         || note.contains("a maintenance run is under way, or died")
+        || note.contains("a stopped writer has left it")
 }
 
 /// The rows of one partition.
@@ -304,6 +329,7 @@ impl Totals {
         self.records += other.records;
         self.rows += other.rows;
         self.late += other.late;
+        self.revisions += other.revisions;
         self.rejects += other.rejects;
         self.moves += other.moves;
         self.uncertain += other.uncertain;

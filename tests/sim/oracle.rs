@@ -43,6 +43,7 @@ pub fn judge(
     let mut lane = Lane {
         shape: scenario.planned.shape,
         out_of_order,
+        lateness: scenario.config.window.allowed_lateness.map(|l| l.as_nanos() as i64),
         idle_after: scenario.config.window.idle_after,
         sent: &scenario.sent[number],
         late,
@@ -64,6 +65,8 @@ pub fn judge(
 struct Lane<'a> {
     shape: Shape,
     out_of_order: i64,
+    /// How long closed windows take more readings; `None`: not at all.
+    lateness: Option<i64>,
     idle_after: Duration,
     sent: &'a [Sent],
     late: &'a BTreeSet<i64>,
@@ -97,8 +100,11 @@ impl Lane<'_> {
                 let later = |from_ns| {
                     self.may_move_later(&messages[index..to], index, &messages, from_ns, drained)
                 };
-                let must: Vec<bool> =
-                    record.idle_moves.iter().map(|m| last || !later(m.from_ns)).collect();
+                // What one record calls one move may have come in two silences.
+                let here = self.newest_end.saturating_add(1);
+                let rest = |m: &IdleMove| m.from_ns < here && here < m.to_ns && later(here);
+                let must = |m: &IdleMove| last || !(later(m.from_ns) || rest(m));
+                let must: Vec<bool> = record.idle_moves.iter().map(must).collect();
                 self.silent(&mut moves, &must, bound, &place);
             }
             if !last {
@@ -189,17 +195,18 @@ impl Lane<'_> {
         (least, most) = (least.max(raised), most.max(raised));
         let ends = self.ends(time);
         let last_end = ends[ends.len() - 1];
+        let limit = last_end + self.lateness.unwrap_or(0);
         let is_late = self.late.contains(&offset);
         if is_late {
-            if most <= last_end {
+            if most <= limit {
                 self.problem(format!("{place}: offset {offset} is late and was in time"));
             }
-            least = least.max(last_end + 1);
+            least = least.max(limit + 1);
         } else {
-            if least > last_end {
+            if least > limit {
                 self.problem(format!("{place}: offset {offset} is late and was counted in time"));
             }
-            most = most.min(last_end);
+            most = most.min(limit);
         }
         self.watermark = Some((least, most.max(least)));
         let (id, value, event) = event;
@@ -210,9 +217,10 @@ impl Lane<'_> {
         self.newest_end = self.newest_end.max(last_end);
         for end in ends {
             let row = || (id, end);
-            if end >= most {
+            let limit = if end == last_end { limit } else { self.limit(end) };
+            if limit >= most {
                 self.verdict.rows.entry(row()).or_default().sure.push(value);
-            } else if end >= least {
+            } else if limit >= least {
                 self.verdict.rows.entry(row()).or_default().maybe.push(value);
             }
         }
@@ -232,6 +240,16 @@ impl Lane<'_> {
             ));
         }
         self.watermark = watermark.map(|found| (found, found)).or(self.watermark);
+    }
+
+    /// The watermark beyond which a window that ends there takes no more readings, while later ones that
+    /// they belong to do: one that is held is let go when the end of a window is passed that is later by
+    /// more than the lateness.
+    fn limit(&self, end: i64) -> i64 {
+        let Shape { slide, offset, .. } = self.shape;
+        let Some(lateness) = self.lateness else { return end };
+        let from = end + lateness + 1;
+        from + (offset - from).rem_euclid(slide)
     }
 
     /// The ends of all windows (end - size, end] that hold a time.

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use tidegauge::control::OpenWindows;
 use tidegauge::pipeline::{Pipeline, Surroundings, registry_of};
 use tidegauge::worker::Worker;
+use tidegauge_aggregate::InMemory;
 
 use crate::executor::SimExecutor;
 use crate::scenario::{Scenario, TOPIC};
@@ -47,6 +48,7 @@ impl Process {
             commits: commits.clone(),
             clock: Arc::new(SimClock { world: world.clone(), process: id }),
             chance: Box::new(chance),
+            spill: Arc::new(InMemory),
         };
         let query = scenario.planned.query.clone();
         let pipeline = Arc::new(Pipeline::planned(scenario.config.clone(), query, around)?);

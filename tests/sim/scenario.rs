@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidegauge::config::{self, Config, OnGap};
+use tidegauge::config::{self, Config, Late, OnGap};
 use tidegauge::pipeline::plan;
 use tidegauge_aggregate::Query;
 use tidegauge_flow::time::rfc3339;
@@ -112,8 +112,13 @@ impl Scenario {
         let mut config = planned.config.clone();
         config.window.out_of_order = Duration::from_secs(random.random_range(0..8));
         config.window.idle_after = Duration::from_secs(*pick(&mut random, &[15, 30, 60]));
+        if random.random_bool(0.3) {
+            let lateness = Duration::from_secs(*pick(&mut random, &[0, 7, 30, 200]));
+            (config.window.late, config.window.allowed_lateness) = (Late::Revise, Some(lateness));
+        }
         config.lake.commit_every = Duration::from_secs(*pick(&mut random, &[4, 10, 25, 70]));
         config.source.drain_within = Duration::from_secs(*pick(&mut random, &[2, 20, 60]));
+        let revises = config.window.late == Late::Revise;
         let retention = random.random_bool(0.25);
         config.source.on_gap = if retention { OnGap::Skip } else { OnGap::Fail };
         config.lake.rejects_max = *pick(&mut random, &[3, 1000]);
@@ -156,7 +161,8 @@ impl Scenario {
             retention,
             renames: random.random_bool(0.7),
             identity: random.random_bool(0.5).then(|| "first".into()),
-            close_windows: random.random_bool(0.7),
+            // What is held has its last revisions then; until then the oracle would have to know when they came.
+            close_windows: random.random_bool(0.7) | revises,
         }
     }
 }
@@ -167,7 +173,7 @@ impl Scenario {
         let window = &self.config.window;
         let mut lines = vec![
             format!("{:?}, out of order {:?}", self.planned.shape, window.out_of_order),
-            format!("idle after {:?}", window.idle_after),
+            format!("idle after {:?}, revise for {:?}", window.idle_after, window.allowed_lateness),
             format!("commit every {:?}, {:?}", self.config.lake.commit_every, self.faults),
             format!("{} processes with {} threads", self.processes, self.threads),
             format!("cooperative: {}, renames: {}", self.cooperative, self.renames),

@@ -22,9 +22,10 @@ pub fn run(world: &Arc<World>, scenario: &Scenario, id: u64) -> Result<()> {
     let (seed, now_us, upkeep) = {
         let mut state = world.state();
         let mut minutes = |choices: [i64; 3]| choices[state.below(3)] * MINUTE_US;
+        let lateness = scenario.config.window.allowed_lateness.unwrap_or_default();
         let upkeep = Upkeep {
             compact: true,
-            allowed_lateness_us: 0,
+            allowed_lateness_us: i64::try_from(lateness.as_micros()).unwrap_or(i64::MAX),
             compact_after_us: minutes([1, 5, 60]),
             file_max_bytes: 1 << 20,
             keep_replaced_us: minutes([1, 5, 60]),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::watermark::PartitionClock;
+use crate::windows::run::Run;
 
 /// Version 2.
 #[derive(Debug, Serialize, Deserialize)]
@@ -14,10 +15,13 @@ pub(super) struct Header {
     /// The lane's watermark, nanoseconds.
     pub watermark: Option<i64>,
     pub closed_before: Option<i64>,
+    /// The newest time of each sensor is saved.
+    pub sensor_clocks: bool,
     pub panes: Vec<PaneHeader>,
-    /// Ends of the open panes whose events' ids are saved too, in sections after those of the panes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Ends of the panes whose events' ids are saved.
     pub ids: Vec<i64>,
+    /// Ends of the closed windows that had late readings.
+    pub held: Vec<i64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,13 +38,36 @@ impl PartitionHeader {
     }
 }
 
-/// One open pane.
+/// One pane.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PaneHeader {
     pub end: i64,
     /// Per aggregate, how many state columns it has.
     pub state_columns: Vec<usize>,
+    /// It has groups beside its runs.
+    #[serde(default = "always")]
+    pub groups: bool,
+    #[serde(default)]
+    pub runs: Vec<RunHeader>,
+}
+
+/// Version 1 knew no panes without groups.
+fn always() -> bool {
+    true
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RunHeader {
+    pub groups: usize,
+    pub readings: u64,
+}
+
+impl RunHeader {
+    pub(super) fn of(run: &Run) -> Self {
+        Self { groups: run.groups(), readings: run.readings() }
+    }
 }
 
 /// Version 1: partitions had no numbers, and a lane had one.
@@ -76,8 +103,10 @@ impl From<HeaderV1> for Header {
                 .collect(),
             watermark: old.watermark.lane,
             closed_before: old.closed_before,
+            sensor_clocks: false,
             panes: old.panes,
             ids: old.ids,
+            held: Vec::new(),
         }
     }
 }

@@ -6,6 +6,7 @@ use arrow::datatypes::Float64Type;
 use tidegauge_flow::{KeyColumn, KeySchema, KeyType, ReadingSchema};
 
 use super::*;
+use crate::policy::LateReason;
 use crate::query::tests::readings;
 use crate::windows::tests::{Rows, batch, collect, query, sensors, settings};
 
@@ -29,7 +30,7 @@ fn fm_13_group_keys_survive_a_restore_and_new_sensors_join() {
     windows.push(0, &readings, &sensors).expect("pushes");
     let bytes = windows.checkpoint(&sensors).expect("saves");
     let (mut windows, mut sensors) =
-        Windows::restore(&bytes, query, settings(0), 1000).expect("restores");
+        Windows::restore(&bytes, query, settings(0), 1000, None).expect("restores");
     let readings = batch(&[(20, S, 4.0), (10, 2 * S, 8.0)], &mut sensors);
     windows.push(0, &readings, &sensors).expect("pushes");
     windows.drain();
@@ -51,8 +52,8 @@ fn fm_14_a_checkpoint_does_not_consume_state() {
             windows.push(0, &readings, &sensors).expect("pushes");
             if checkpoints > 0 && (step as usize).is_multiple_of(checkpoints) {
                 let bytes = windows.checkpoint(&sensors).expect("saves");
-                (windows, sensors) =
-                    Windows::restore(&bytes, query.clone(), settings(0), 9).expect("restores");
+                (windows, sensors) = Windows::restore(&bytes, query.clone(), settings(0), 9, None)
+                    .expect("restores");
             }
         }
         windows.drain();
@@ -84,10 +85,13 @@ fn fm_03_11_the_watermark_is_restored_and_calls_nothing_late_that_was_in_time() 
     windows.push(0, &readings, &sensors).expect("pushes");
     let bytes = windows.checkpoint(&sensors).expect("saves");
     let (mut windows, mut sensors) =
-        Windows::restore(&bytes, query, settings(2 * S), 9).expect("restores");
+        Windows::restore(&bytes, query, settings(2 * S), 9, None).expect("restores");
     assert_eq!(windows.watermark_ns(), Some(8 * S));
     let readings = batch(&[(1, 9 * S, 1.0), (1, 4 * S, 1.0)], &mut sensors);
-    assert_eq!(windows.push(0, &readings, &sensors).expect("pushes").late, vec![1]);
+    assert_eq!(
+        windows.push(0, &readings, &sensors).expect("pushes").late,
+        vec![(1, LateReason::WindowClosed)]
+    );
 }
 
 #[test]
@@ -98,7 +102,7 @@ fn fm_18_a_checkpoint_that_does_not_fit_is_refused_by_name() {
     windows.push(0, &readings, &sensors).expect("pushes");
     let good = windows.checkpoint(&sensors).expect("saves");
     let check = |bytes: &[u8], query: &Arc<Query>, expected: &str| {
-        let error = Windows::restore(bytes, query.clone(), settings(0), 9)
+        let error = Windows::restore(bytes, query.clone(), settings(0), 9, None)
             .err()
             .unwrap_or_else(|| panic!("accepted, expected {expected}"));
         assert!(error.to_string().contains(expected), "{error} does not say {expected}");
@@ -109,7 +113,7 @@ fn fm_18_a_checkpoint_that_does_not_fit_is_refused_by_name() {
     newer[4] = 9;
     check(&newer, &query, "version 9");
     for cut in 1..good.len() {
-        let error = Windows::restore(&good[..cut], query.clone(), settings(0), 9);
+        let error = Windows::restore(&good[..cut], query.clone(), settings(0), 9, None);
         assert!(error.is_err(), "a checkpoint cut at {cut} was accepted");
     }
     let other = crate::windows::tests::query(
@@ -137,7 +141,7 @@ fn fm_18_a_checkpoint_of_version_1_is_continued() {
     let query = Arc::new(Query::plan(query, &schema).expect("valid"));
     let bytes = of_this_datafusion(V1);
     let (mut windows, sensors) =
-        Windows::restore(&bytes, query.clone(), settings(2 * S), 99).expect("restores");
+        Windows::restore(&bytes, query.clone(), settings(2 * S), 99, None).expect("restores");
     assert_eq!(windows.watermark_ns(), Some(1_769_904_007_778_000_000));
     let open = windows.open_readings();
     assert!(open > 0 && windows.open_groups() > 0);
@@ -148,7 +152,7 @@ fn fm_18_a_checkpoint_of_version_1_is_continued() {
         windows.drain();
         windows.close(&sensors).expect("closes").expect("rows")
     };
-    let (of_new, _) = Windows::restore(&newer, query, settings(2 * S), 99).expect("restores");
+    let (of_new, _) = Windows::restore(&newer, query, settings(2 * S), 99, None).expect("restores");
     let (old, new) = (rows(windows), rows(of_new));
     assert_eq!(old.n_readings.iter().sum::<u64>(), open);
     assert_eq!(old.batch, new.batch);
@@ -156,7 +160,7 @@ fn fm_18_a_checkpoint_of_version_1_is_continued() {
 
 /// The same bytes as if this build's DataFusion had made them: what is under test is our format.
 fn of_this_datafusion(bytes: &[u8]) -> Vec<u8> {
-    let length = u32_of(&bytes[8..12]) as usize;
+    let length = read::u32_of(&bytes[8..12]) as usize;
     let header = String::from_utf8(bytes[12..12 + length].to_vec()).expect("JSON");
     let rest = 12 + length;
     let header = header.replace("55.2.0", datafusion::DATAFUSION_VERSION);

@@ -31,6 +31,11 @@ impl Aggregate {
         Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
     }
 
+    /// Columns of its state.
+    pub(super) fn state_columns(&self) -> DfResult<usize> {
+        Ok(self.function.state_fields()?.len())
+    }
+
     pub(super) fn arguments(&self, batch: &RecordBatch) -> DfResult<Vec<ArrayRef>> {
         let rows = batch.num_rows();
         self.arguments.iter().map(|a| a.evaluate(batch)?.into_array(rows)).collect()

@@ -11,6 +11,7 @@ mod steps;
 mod window;
 
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::GroupsAccumulator;
 use sha2::{Digest, Sha256};
@@ -37,6 +38,8 @@ pub struct Query {
     grouped: SchemaRef,
     group_columns: Vec<GroupColumn>,
     above: Vec<Step>,
+    /// Per aggregate, the columns of its state.
+    state_columns: Vec<usize>,
     /// Which columns of the last step are features.
     features: Vec<usize>,
     output: SchemaRef,
@@ -109,14 +112,19 @@ impl Query {
         Ok(Arguments { rows, values })
     }
 
+    /// Per aggregate, the columns of its state.
+    pub(crate) fn state_columns(&self) -> &[usize] {
+        &self.state_columns
+    }
+
     /// The features of finished groups. `keys` are the key columns and `aggregates` the evaluated
-    /// aggregates, all with `rows` rows.
+    /// aggregates, all with `rows` rows. A feature that can't be computed of a row is null there.
     pub(crate) fn finish(
         &self,
         keys: &[ArrayRef],
         window_end: &ArrayRef,
         aggregates: Vec<ArrayRef>,
-    ) -> Result<Vec<ArrayRef>, AggregateError> {
+    ) -> Result<Finished, AggregateError> {
         let rows = window_end.len();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.grouped.fields().len());
         columns.extend(self.group_columns.iter().map(|g| match g {
@@ -124,9 +132,44 @@ impl Query {
             GroupColumn::Window => window_end.clone(),
         }));
         columns.extend(aggregates);
-        let (batch, kept) = steps::run(&self.above, steps::batch(&self.grouped, columns, rows)?)?;
-        assert!(kept.is_none(), "a filter above the aggregate is refused at planning");
-        Ok(self.features.iter().map(|&f| batch.column(f).clone()).collect())
+        let grouped = steps::batch(&self.grouped, columns, rows)?;
+        let mut incomplete = None;
+        let batch = match steps::run(&self.above, grouped.clone()) {
+            Ok((batch, kept)) => {
+                assert!(kept.is_none(), "a filter above the aggregate is refused at planning");
+                batch
+            }
+            Err(_) => {
+                let mut pieces = Vec::new();
+                self.finish_piecewise(grouped, &mut pieces, &mut incomplete)?;
+                concat_batches(&pieces[0].schema(), &pieces)?
+            }
+        };
+        let features = self.features.iter().map(|&f| batch.column(f).clone()).collect();
+        Ok(Finished { features, incomplete })
+    }
+
+    /// Halves the rows until those are found of which something can't be computed.
+    fn finish_piecewise(
+        &self,
+        grouped: RecordBatch,
+        pieces: &mut Vec<RecordBatch>,
+        incomplete: &mut Option<(u64, String)>,
+    ) -> Result<(), AggregateError> {
+        let rows = grouped.num_rows();
+        match steps::run(&self.above, grouped.clone()) {
+            Ok((batch, _)) => pieces.push(batch),
+            Err(error) if rows <= 1 => {
+                pieces.push(steps::run_or_null(&self.above, grouped)?);
+                incomplete.get_or_insert_with(|| (0, error.strip_backtrace())).0 += 1;
+            }
+            Err(_) => {
+                let half = rows / 2;
+                self.finish_piecewise(grouped.slice(0, half), pieces, incomplete)?;
+                self.finish_piecewise(grouped.slice(half, rows - half), pieces, incomplete)?;
+            }
+        }
+        Ok(())
     }
 
     fn scan_column(
@@ -149,6 +192,13 @@ impl Query {
             readings.value(column - keys - 1, rows)
         }
     }
+}
+
+/// The features of finished groups.
+pub(crate) struct Finished {
+    pub features: Vec<ArrayRef>,
+    /// Rows of which a feature could not be computed, and why that of the first could not.
+    pub incomplete: Option<(u64, String)>,
 }
 
 /// Aggregate arguments of the readings that passed WHERE.

@@ -14,9 +14,9 @@ use datafusion::sql::parser::Statement;
 use tidegauge_flow::{KeyPart, KeyType, ReadingSchema, Readings, Sensors, names};
 
 use super::window::{self, window_time};
-use super::{GroupColumn, Query, allow, lower, plan_hash};
+use super::{GroupColumn, Query, allow, lower, plan_hash, steps};
 use crate::error::PlanError;
-use crate::windows::{Closing, WindowSettings, Windows};
+use crate::windows::{Closing, Refusal, WindowSettings, Windows};
 
 pub(super) fn plan(text: &str, readings: &ReadingSchema) -> Result<Query, PlanError> {
     let state = session(readings)?;
@@ -31,6 +31,8 @@ pub(super) fn plan(text: &str, readings: &ReadingSchema) -> Result<Query, PlanEr
         aggregates.push(lower::aggregate(expr, input, &state)?);
     }
     let (scan, scan_columns) = lower::prune_scan(&readings.arrow(), &mut below, &mut aggregates)?;
+    let state_columns =
+        aggregates.iter().map(lower::Aggregate::state_columns).collect::<Result<_, _>>()?;
     let (features, output) = output(plan.schema().as_arrow(), readings)?;
     let query = Query {
         hash: plan_hash(&canonical, readings),
@@ -43,7 +45,9 @@ pub(super) fn plan(text: &str, readings: &ReadingSchema) -> Result<Query, PlanEr
         aggregates,
         grouped: Arc::new(aggregate.schema.as_arrow().clone()),
         group_columns,
-        above: lower::steps(&above, &state)?,
+        // What can't be computed of a finished window is null, whatever the expression promises.
+        above: steps::nullable(lower::steps(&above, &state)?),
+        state_columns,
         features,
         output,
     };
@@ -65,14 +69,19 @@ fn rehearse(query: &Query) -> Result<(), PlanError> {
     reading.time_ns.push(0);
     reading.offset.push(0);
     reading.values.iter_mut().for_each(|value| value.push(Some(1.0)));
-    let settings =
-        WindowSettings { out_of_order_ns: 0, open_max: usize::MAX, closing: Closing::AtEnd };
+    let settings = WindowSettings { closing: Closing::AtEnd, ..WindowSettings::default() };
     let mut windows = Windows::new(Arc::new(query.clone()), settings, 1);
-    let run = windows.push(0, &reading, &sensors).and_then(|_| {
+    let run = windows.push(0, &reading, &sensors).and_then(|pushed| {
         windows.drain();
-        windows.close(&sensors)
+        windows.close(&sensors).map(|_| pushed)
     });
-    run.map(drop).map_err(|error| PlanError::Invalid(error.to_string()))
+    let pushed = run.map_err(|error| PlanError::Invalid(error.to_string()))?;
+    match (pushed.refused.into_iter().next(), windows.take_incomplete()) {
+        (Some((_, Refusal::Query(error))), _) | (_, Some((_, error))) => {
+            Err(PlanError::Invalid(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A session that knows `readings` and the window calls, and nothing of this machine.
@@ -226,7 +235,7 @@ fn output(plan: &Schema, readings: &ReadingSchema) -> Result<(Vec<usize>, Schema
             return Err(PlanError::Reserved { name: name.clone() });
         }
         features.push(index);
-        fields.push(field.as_ref().clone().with_metadata(Default::default()));
+        fields.push(field.as_ref().clone().with_metadata(Default::default()).with_nullable(true));
     }
     if features.is_empty() {
         return Err(PlanError::Invalid("it selects no feature, only key columns".into()));

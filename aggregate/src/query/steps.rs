@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
+};
 use arrow::compute::{filter_record_batch, prep_null_mask_filter};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
@@ -42,6 +44,38 @@ pub(super) fn run(
         }
     }
     Ok((batch, kept.map(|k| k.values().to_vec())))
+}
+
+/// Runs projections on one row; null stands for what can't be computed.
+pub(super) fn run_or_null(
+    steps: &[Step],
+    mut row: RecordBatch,
+) -> Result<RecordBatch, DataFusionError> {
+    for step in steps {
+        let Step::Projection { exprs, schema } = step else {
+            return Err(DataFusionError::Internal("a filter above the aggregate".into()));
+        };
+        let rows = row.num_rows();
+        let computed = exprs.iter().zip(schema.fields()).map(|(expr, field)| {
+            let value = expr.evaluate(&row).and_then(|value| value.into_array(rows));
+            value.unwrap_or_else(|_| new_null_array(field.data_type(), rows))
+        });
+        row = batch(schema, computed.collect(), rows)?;
+    }
+    Ok(row)
+}
+
+/// The same projections with columns that may be null.
+pub(super) fn nullable(steps: Vec<Step>) -> Vec<Step> {
+    let step = |step| match step {
+        Step::Projection { exprs, schema } => {
+            let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+            let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            Step::Projection { exprs, schema }
+        }
+        filter => filter,
+    };
+    steps.into_iter().map(step).collect()
 }
 
 /// A batch that may have no columns.

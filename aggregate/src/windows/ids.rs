@@ -30,6 +30,12 @@ impl Ids {
         self.0.is_empty()
     }
 
+    /// Bytes held.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        // Entry, control byte, and the table is at most 7/8 full.
+        self.0.capacity() * (size_of::<(SensorId, u128)>() + 1) * 8 / 7
+    }
+
     /// As the columns `sensor` and `id`, in a fixed order.
     pub(crate) fn batch(&self) -> Result<RecordBatch, AggregateError> {
         let mut all: Vec<_> = self.0.iter().copied().collect();

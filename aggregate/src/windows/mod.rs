@@ -2,34 +2,64 @@
 //!
 //! # Guarantees
 //! - A window (start, end] closes when the watermark is past its end, strictly; it gives one row per
-//!   sensor that had a reading in it, once.
-//! - A reading is late when every window it belongs to is closed. That is decided reading by reading,
-//!   so the result does not depend on how readings were cut into batches.
+//!   sensor that had a reading in it, once. With an allowed lateness, readings that come later give
+//!   further rows of the whole window, each with the next revision.
+//! - A reading is late when every window it belongs to is closed, and with an allowed lateness when all
+//!   of them have been closed for so long. That, and what a revision holds, is decided reading by
+//!   reading, so the result does not depend on how readings were cut into batches.
 
+mod closing;
+mod groups;
 pub(crate) mod ids;
+mod merge;
 pub(crate) mod pane;
+pub(crate) mod part;
+mod push;
+mod revise;
+pub(crate) mod run;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
-use arrow::compute::{concat_batches, take};
-use tidegauge_flow::{Readings, SensorId, Sensors, WindowRows};
-
+use self::closing::Emission;
 use self::pane::Pane;
+pub use self::push::{Pushed, Refusal};
+pub(crate) use self::revise::Held;
 use crate::error::AggregateError;
-use crate::query::{Arguments, Query};
-use crate::watermark::{IdleMove, Watermark};
+use crate::policy::{EventTime, TimePolicy};
+use crate::query::Query;
+use crate::spill::Spill;
+use crate::watermark::IdleMove;
+
+/// A pane with less is not worth a file.
+const SPILL_MIN: usize = 64 << 10;
 
 /// What the configuration says about windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowSettings {
     /// How far readings of one partition may be out of order, nanoseconds.
     pub out_of_order_ns: i64,
-    /// Windows (panes, for overlapping ones) that may be open at once in a stream.
+    /// Windows (panes, for overlapping ones) that may be open or held at once in a stream.
     pub open_max: usize,
     /// When windows close.
     pub closing: Closing,
+    /// Which time a reading counts for.
+    pub policy: TimePolicy,
+    /// How long a closed window is held for late readings, nanoseconds; `None`: not at all.
+    pub allowed_lateness_ns: Option<i64>,
+}
+
+impl Default for WindowSettings {
+    /// Any number of windows of readings in order.
+    fn default() -> Self {
+        Self {
+            out_of_order_ns: 0,
+            open_max: usize::MAX,
+            closing: Closing::ByWatermark,
+            policy: TimePolicy::default(),
+            allowed_lateness_ns: None,
+        }
+    }
 }
 
 /// When windows close.
@@ -41,53 +71,61 @@ pub enum Closing {
     AtEnd,
 }
 
-/// What became of a batch of readings: each is aggregated, filtered, a duplicate or late.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pushed {
-    /// Late readings, as rows of the batch.
-    pub late: Vec<u32>,
-    /// Readings that WHERE left out.
-    pub filtered: u64,
-    /// Readings whose event id their window held already, of the same sensor.
-    pub duplicate: u64,
-    pub aggregated: u64,
-}
-
 /// The windows of one lane. See the module's documentation.
 pub struct Windows {
     pub(crate) query: Arc<Query>,
     pub(crate) settings: WindowSettings,
-    pub(crate) watermark: Watermark,
+    pub(crate) time: EventTime,
     /// By the pane's end, nanoseconds.
-    panes: BTreeMap<i64, Pane>,
-    closed: Vec<WindowRows>,
+    pub(crate) panes: BTreeMap<i64, Pane>,
     /// All windows that end before this instant have been closed.
-    closed_before: Option<i64>,
+    pub(crate) closed_before: Option<i64>,
+    /// Closed windows that have had late readings, by their end.
+    pub(crate) held: BTreeMap<i64, Held>,
+    /// Rows that were evaluated and not fetched yet.
+    ready: VecDeque<Emission>,
+    /// Revisions are due although no window's end was passed.
+    revisions_due: bool,
+    spill: Option<Arc<dyn Spill>>,
+    incomplete: Option<(u64, String)>,
 }
 
 impl Windows {
     /// No window open, for a lane of `partitions` ordered inputs with the numbers from 0.
     pub fn new(query: Arc<Query>, settings: WindowSettings, partitions: usize) -> Self {
-        let watermark = Watermark::new(0..partitions as i32, settings.out_of_order_ns);
+        let time = EventTime::new(settings.policy, settings.out_of_order_ns, partitions);
+        Self::at(query, settings, time)
+    }
+
+    pub(crate) fn at(query: Arc<Query>, settings: WindowSettings, time: EventTime) -> Self {
         Self {
             query,
             settings,
-            watermark,
+            time,
             panes: BTreeMap::new(),
-            closed: Vec::new(),
             closed_before: None,
+            held: BTreeMap::new(),
+            ready: VecDeque::new(),
+            revisions_due: false,
+            spill: None,
+            incomplete: None,
         }
+    }
+
+    /// Where [`Windows::spill`] puts panes.
+    pub fn set_spill(&mut self, spill: &Arc<dyn Spill>) {
+        self.spill = Some(spill.clone());
     }
 
     /// The lane's watermark, nanoseconds since the epoch.
     pub fn watermark_ns(&self) -> Option<i64> {
-        self.watermark.get()
+        self.time.get()
     }
 
     /// The index for [`Windows::push`] of the partition with this number. One that is new to the lane
     /// holds its watermark where it is until it has a reading or is proven silent.
     pub fn partition(&mut self, number: i32) -> usize {
-        self.watermark.partition(number)
+        self.time.partition(number)
     }
 
     /// Notes on fresh evidence that a partition is silent, or that it no longer is. A silent one does
@@ -96,264 +134,111 @@ impl Windows {
     ///
     /// A checkpoint does not keep the mark: after a restart, silence has to be proven again.
     pub fn idle_partition(&mut self, partition: usize, idle: bool) -> Option<IdleMove> {
-        self.watermark.set_idle(partition, idle)
+        self.time.set_idle(partition, idle)
     }
 
-    /// Windows (panes) that hold readings.
+    /// Windows (panes) that hold readings and are not closed.
     pub fn open_windows(&self) -> usize {
-        self.panes.len()
+        self.open().count()
     }
 
-    /// Pairs of sensor and open window (pane).
+    /// Pairs of sensor and open window (pane). One that was spilled and goes on counts twice.
     pub fn open_groups(&self) -> usize {
-        self.panes.values().map(Pane::len).sum()
+        self.open().map(|(_, pane)| pane.len()).sum()
     }
 
-    /// Readings in windows that have not closed yet. For overlapping windows: in panes still needed.
+    /// Closed windows (panes) that are held for late readings.
+    pub fn held_windows(&self) -> usize {
+        self.panes.len() - self.open_windows()
+    }
+
+    /// Readings that no row holds yet: in windows that have not closed, or in closed ones since their
+    /// last row. For overlapping windows: in panes that an open window needs.
     pub fn open_readings(&self) -> u64 {
-        self.panes.values().map(Pane::readings).sum()
+        let open: u64 = self.open().map(|(_, pane)| pane.readings()).sum();
+        open + self.held.values().map(Held::pending).sum::<u64>()
     }
 
-    /// Adds readings of one partition, in the order of their offsets.
-    ///
-    /// # Errors
-    /// When an expression fails on the data or too many windows are open. The windows are then in
-    /// an undefined state: the caller goes back to its last checkpoint.
-    pub fn push(
-        &mut self,
-        partition: usize,
-        readings: &Readings,
-        sensors: &Sensors,
-    ) -> Result<Pushed, AggregateError> {
-        let spec = *self.query.window();
-        let mut pushed = Pushed::default();
-        let mut run: Vec<(u32, i64)> = Vec::with_capacity(readings.len());
-        for (row, &time) in readings.time_ns.iter().enumerate() {
-            let watermark = self.observe(partition, time);
-            let pane = spec.pane_end(time);
-            if spec.last_end(pane) < watermark {
-                pushed.late.push(row as u32);
-                continue;
-            }
-            // A pane that several windows share must not get a reading that came after one of them
-            // closed before that window is evaluated.
-            let passed = self.closed_before < Some(watermark) && spec.first_end(pane) < watermark;
-            if !spec.is_tumble() && passed {
-                self.flush(&mut run, readings, sensors, &mut pushed)?;
-                self.close_before(watermark, sensors)?;
-            }
-            run.push((row as u32, pane));
-        }
-        self.flush(&mut run, readings, sensors, &mut pushed)?;
-        self.check_limit()?;
-        Ok(pushed)
+    /// Bytes that windows hold in memory, closed ones and rows to be fetched included.
+    pub fn memory_bytes(&self) -> usize {
+        let panes = self.panes.values().map(|pane| pane.memory_bytes() + pane.ids.memory_bytes());
+        let held = self.held.values().map(Held::memory_bytes);
+        let ready = self.ready.iter().map(Emission::memory_bytes);
+        8 * self.time.sensors().len() + panes.chain(held).chain(ready).sum::<usize>()
     }
 
-    /// Rows of all windows that have closed since the last call.
-    ///
-    /// # Errors
-    /// When an aggregate or an expression over aggregates fails on the data.
-    pub fn close(&mut self, sensors: &Sensors) -> Result<Option<WindowRows>, AggregateError> {
-        if let (Closing::ByWatermark, Some(watermark)) =
-            (self.settings.closing, self.watermark.get())
-        {
-            self.close_before(watermark, sensors)?;
-        }
-        self.take_closed()
+    /// Bytes that open windows hold in files.
+    pub fn spilled_bytes(&self) -> usize {
+        self.panes.values().map(Pane::spilled_bytes).sum()
+    }
+
+    /// Closed rows of which a feature could not be computed and is null, since the last call: how many,
+    /// and what DataFusion said of one.
+    pub fn take_incomplete(&mut self) -> Option<(u64, String)> {
+        self.incomplete.take()
     }
 
     /// Closes every open window. Readings for them are late from now on. Returns how far the
     /// watermark was moved for that.
     pub fn drain(&mut self) -> Option<IdleMove> {
         self.settings.closing = Closing::ByWatermark;
+        self.revisions_due = true;
         let end = self.newest_end()?;
-        self.watermark.raise(end + 1)
+        self.time.raise(end + 1)
     }
 
     /// All input has been idle for `passed_ns` more: moves the watermark on from its last value, but
     /// not beyond just past the newest open window's end.
     pub fn idle(&mut self, passed_ns: i64) -> Option<IdleMove> {
+        // Nothing comes that a revision could wait for.
+        self.revisions_due = true;
         let end = self.newest_end()?;
-        let from = self.watermark.get()?;
-        self.watermark.raise(from.saturating_add(passed_ns).min(end + 1))
+        let from = self.time.get()?;
+        self.time.raise(from.saturating_add(passed_ns).min(end + 1))
     }
 
-    pub(crate) fn panes_mut(&mut self) -> &mut BTreeMap<i64, Pane> {
-        &mut self.panes
+    /// Puts panes into files until so many bytes are free, the largest first; returns how many are.
+    /// The windows go on unchanged.
+    ///
+    /// # Errors
+    /// When a file can't be written. The windows are then in an undefined state.
+    pub fn spill(&mut self, bytes: usize) -> Result<usize, AggregateError> {
+        let Some(spill) = &self.spill else { return Ok(0) };
+        let mut sizes: Vec<(usize, i64)> =
+            self.panes.iter().map(|(&end, pane)| (pane.memory_bytes(), end)).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let mut freed = 0;
+        for (size, end) in sizes {
+            if freed >= bytes || size < SPILL_MIN {
+                break;
+            }
+            if let Some(pane) = self.panes.get_mut(&end) {
+                pane.spill(&**spill)?;
+                freed += size.saturating_sub(pane.memory_bytes());
+            }
+        }
+        Ok(freed)
     }
 
-    pub(crate) fn closed_before_ns(&self) -> Option<i64> {
-        self.closed_before
+    /// Puts every pane into a file, however small.
+    #[cfg(test)]
+    pub(crate) fn spill_all(&mut self) -> Result<(), AggregateError> {
+        let Some(spill) = &self.spill else { return Ok(()) };
+        self.panes.values_mut().try_for_each(|pane| pane.spill(&**spill))
     }
 
-    pub(crate) fn set_closed_before(&mut self, closed_before: Option<i64>) {
-        self.closed_before = closed_before;
+    /// Panes that a window needs which has not closed.
+    fn open(&self) -> impl Iterator<Item = (&i64, &Pane)> {
+        let closed_before = self.closed_before.unwrap_or(i64::MIN);
+        let spec = self.query.window();
+        self.panes.iter().filter(move |(pane, _)| spec.last_end(**pane) >= closed_before)
     }
 
-    /// True when closed rows have not been fetched: a checkpoint would lose them.
-    pub(crate) fn has_unfetched_rows(&self) -> bool {
-        !self.closed.is_empty()
-    }
-
-    /// Counts a reading in and returns the watermark that decides about it.
-    #[inline]
-    fn observe(&mut self, partition: usize, time: i64) -> i64 {
-        let watermark = self.watermark.observe(partition, time);
-        let decides = match self.settings.closing {
-            Closing::ByWatermark => watermark,
-            // What an earlier run has closed stays closed.
-            Closing::AtEnd => self.closed_before,
-        };
-        decides.unwrap_or(i64::MIN)
-    }
-
+    /// The end of the newest open window.
     fn newest_end(&self) -> Option<i64> {
-        self.panes.last_key_value().map(|(&pane, _)| self.query.window().last_end(pane))
+        let end = self.query.window().last_end(*self.panes.last_key_value()?.0);
+        (end >= self.closed_before.unwrap_or(i64::MIN)).then_some(end)
     }
-
-    /// Evaluates a run of readings and adds them to their panes; empties the run.
-    fn flush(
-        &mut self,
-        run: &mut Vec<(u32, i64)>,
-        readings: &Readings,
-        sensors: &Sensors,
-        pushed: &mut Pushed,
-    ) -> Result<(), AggregateError> {
-        if run.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<u32> = run.iter().map(|(row, _)| *row).collect();
-        let arguments = self.query.arguments(readings, &rows, sensors)?;
-        pushed.filtered += (rows.len() - arguments.rows.len()) as u64;
-        let spec = *self.query.window();
-        for (end, mut picked) in by_pane(&arguments, |row| spec.pane_end(readings.time_ns[row])) {
-            let row = |i: u32| arguments.rows[i as usize] as usize;
-            let sensor = |&i: &u32| readings.sensor[row(i)];
-            let pane = self.panes.entry(end).or_default();
-            if !readings.id.is_empty() {
-                let before = picked.len();
-                picked.retain(|i| pane.ids.insert(sensor(i), readings.id[row(*i)]));
-                pushed.duplicate += (before - picked.len()) as u64;
-            }
-            pushed.aggregated += picked.len() as u64;
-            if picked.is_empty() {
-                continue;
-            }
-            let values = pick(&arguments, &picked)?;
-            pane.update(&self.query, picked.iter().map(sensor), &values)?;
-        }
-        run.clear();
-        Ok(())
-    }
-
-    /// Closes every window whose end lies before `watermark`, oldest first.
-    fn close_before(&mut self, watermark: i64, sensors: &Sensors) -> Result<(), AggregateError> {
-        let spec = *self.query.window();
-        while let Some((&oldest, _)) = self.panes.first_key_value() {
-            let next = self.closed_before.map_or(i64::MIN, |closed| spec.first_end(closed));
-            let end = spec.first_end(oldest).max(next);
-            if end >= watermark {
-                break;
-            }
-            let window = self.window(end)?;
-            let evaluated = window.evaluate(&self.query)?;
-            if !evaluated.sensors.is_empty() {
-                let rows = self.rows(evaluated, end, sensors)?;
-                self.closed.push(rows);
-            }
-            self.closed_before = Some(end + 1);
-        }
-        self.closed_before = self.closed_before.max(Some(watermark));
-        Ok(())
-    }
-
-    /// What the window that ends at `end` holds; panes that no later window needs are given up.
-    fn window(&mut self, end: i64) -> Result<Pane, AggregateError> {
-        let spec = *self.query.window();
-        if spec.is_tumble() {
-            return Ok(self.panes.remove(&end).unwrap_or_default());
-        }
-        let mut window = Pane::default();
-        for (_, pane) in self.panes.range_mut(spec.first_pane(end)..=end) {
-            window.absorb(&self.query, pane)?;
-        }
-        while let Some(entry) = self.panes.first_entry() {
-            if spec.last_end(*entry.key()) > end {
-                break;
-            }
-            entry.remove();
-        }
-        Ok(window)
-    }
-
-    fn rows(
-        &self,
-        evaluated: pane::Evaluated,
-        end: i64,
-        sensors: &Sensors,
-    ) -> Result<WindowRows, AggregateError> {
-        let pane::Evaluated { sensors: ids, counts, values } = evaluated;
-        let time = |ns: i64| -> ArrayRef {
-            let times = TimestampMicrosecondArray::from_value(ns.div_euclid(1000), ids.len());
-            Arc::new(times.with_timezone("UTC"))
-        };
-        let window_end = time(end);
-        let mut columns = sensors.columns(&ids);
-        let features = self.query.finish(&columns, &window_end, values)?;
-        columns.push(time(end - self.query.window().size_ns));
-        columns.push(window_end);
-        columns.extend(features);
-        let batch = RecordBatch::try_new(self.query.output().clone(), columns)?;
-        Ok(WindowRows { sensor: ids, n_readings: counts, batch })
-    }
-
-    fn take_closed(&mut self) -> Result<Option<WindowRows>, AggregateError> {
-        let closed = std::mem::take(&mut self.closed);
-        if closed.is_empty() {
-            return Ok(None);
-        }
-        let batch = concat_batches(self.query.output(), closed.iter().map(|c| &c.batch))?;
-        let sensor: Vec<SensorId> = closed.iter().flat_map(|c| c.sensor.iter().copied()).collect();
-        let n_readings = closed.iter().flat_map(|c| c.n_readings.iter().copied()).collect();
-        Ok(Some(WindowRows { sensor, n_readings, batch }))
-    }
-
-    fn check_limit(&self) -> Result<(), AggregateError> {
-        let (open, limit) = (self.panes.len(), self.settings.open_max);
-        // Input that ends keeps all its windows open until then: that is no disorder.
-        if open > limit && self.settings.closing == Closing::ByWatermark {
-            return Err(AggregateError::TooManyWindows { open, limit });
-        }
-        Ok(())
-    }
-}
-
-/// Indices into `arguments.rows`, by pane, panes in order of first sight.
-fn by_pane(arguments: &Arguments, pane_of: impl Fn(usize) -> i64) -> Vec<(i64, Vec<u32>)> {
-    let mut panes: Vec<(i64, Vec<u32>)> = Vec::new();
-    let mut last = 0;
-    for (index, &row) in arguments.rows.iter().enumerate() {
-        let pane = pane_of(row as usize);
-        if panes.get(last).is_none_or(|(p, _)| *p != pane) {
-            last = panes.iter().position(|(p, _)| *p == pane).unwrap_or_else(|| {
-                panes.push((pane, Vec::new()));
-                panes.len() - 1
-            });
-        }
-        panes[last].1.push(index as u32);
-    }
-    panes
-}
-
-fn pick(arguments: &Arguments, picked: &[u32]) -> Result<Vec<Vec<ArrayRef>>, AggregateError> {
-    if picked.len() == arguments.rows.len() {
-        return Ok(arguments.values.clone());
-    }
-    let indices = arrow::array::UInt32Array::from(picked.to_vec());
-    let one = |columns: &Vec<ArrayRef>| -> Result<Vec<ArrayRef>, AggregateError> {
-        columns.iter().map(|c| Ok(take(c, &indices, None)?)).collect()
-    };
-    arguments.values.iter().map(one).collect()
 }
 
 #[cfg(test)]

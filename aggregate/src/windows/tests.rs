@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use tidegauge_flow::{KeyPart, Readings, Sensors};
 
 use super::*;
+use crate::policy::LateReason;
 use crate::query::tests::readings;
+use tidegauge_flow::WindowRows;
 
 const S: i64 = 1_000_000_000;
 
@@ -20,7 +22,7 @@ pub(crate) fn query(select: &str, tail: &str, window: &str) -> Arc<Query> {
 }
 
 pub(crate) fn settings(out_of_order_ns: i64) -> WindowSettings {
-    WindowSettings { out_of_order_ns, open_max: 10_000, closing: Closing::ByWatermark }
+    WindowSettings { out_of_order_ns, open_max: 10_000, ..WindowSettings::default() }
 }
 
 pub(crate) fn sensors() -> Sensors {
@@ -102,8 +104,8 @@ fn run(
             let bytes = windows.checkpoint(&sensors).expect("saves");
             let other = windows.checkpoint(&sensors).expect("saves again");
             assert_eq!(bytes, other, "a checkpoint must not change the windows");
-            (windows, sensors) =
-                Windows::restore(&bytes, query.clone(), settings(ooo), 1000).expect("restores");
+            (windows, sensors) = Windows::restore(&bytes, query.clone(), settings(ooo), 1000, None)
+                .expect("restores");
         }
         from = to;
     }
@@ -223,7 +225,7 @@ proptest! {
             if restarts[index] {
                 let bytes = windows.checkpoint(&sensors).expect("saves");
                 (windows, sensors) =
-                    Windows::restore(&bytes, query.clone(), settings, 1000).expect("restores");
+                    Windows::restore(&bytes, query.clone(), settings, 1000, None).expect("restores");
                 clocks.values_mut().for_each(|clock| clock.2 = false);
             }
         }
@@ -282,7 +284,15 @@ fn where_filters_readings_and_counts_them() {
     let events = [(1, S, 1.0), (1, 2 * S, 2.0), (2, 3 * S, 9.0), (1, 7 * S, 5.0), (1, S, 7.0)];
     let readings = batch(&events, &mut sensors);
     let pushed = windows.push(0, &readings, &sensors).expect("pushes");
-    assert_eq!(pushed, Pushed { duplicate: 0, late: vec![4], filtered: 2, aggregated: 2 });
+    assert_eq!(
+        pushed,
+        Pushed {
+            late: vec![(4, LateReason::WindowClosed)],
+            filtered: 2,
+            aggregated: 2,
+            ..Pushed::default()
+        }
+    );
     windows.drain();
     let mut rows = Rows::new();
     collect(windows.close(&sensors).expect("closes"), &mut rows);
@@ -322,10 +332,15 @@ fn input_that_ends_is_never_late() {
     assert_eq!(rows.len(), 3);
     let bytes = windows.checkpoint(&sensors).expect("saves");
     let query = windows.query.clone();
-    let (mut windows, mut sensors) = Windows::restore(&bytes, query, at_end, 9).expect("restores");
+    let (mut windows, mut sensors) =
+        Windows::restore(&bytes, query, at_end, 9, None).expect("restores");
     let readings = batch(&[(1, 499 * S, 1.0), (1, 600 * S, 1.0)], &mut sensors);
     let late = windows.push(0, &readings, &sensors).expect("pushes").late;
-    assert_eq!(late, vec![0], "what an earlier run has closed stays closed");
+    assert_eq!(
+        late,
+        vec![(0, LateReason::WindowClosed)],
+        "what an earlier run has closed stays closed"
+    );
 }
 
 #[test]

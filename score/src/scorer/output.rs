@@ -183,7 +183,7 @@ impl Output {
             Arc::new(StringArray::from_iter_values(status)),
             Arc::new(self.reason.finish()),
             Arc::new(self.model_set.finish()),
-            Arc::new(UInt32Array::from_value(0, n)),
+            Arc::new(UInt32Array::from(rows.revision.clone())),
             Arc::new(UInt64Array::from(rows.n_readings.clone())),
             Arc::new(StringArray::from_iter_values(lane)),
             Arc::new(UInt64Array::from_value(stamp.epoch, n)),

@@ -46,7 +46,13 @@ fn rows(ids: &[SensorId], n_readings: &[u64], features: Vec<(&str, ArrayRef)>) -
         columns.push(column);
     }
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("fits");
-    WindowRows { sensor: ids.to_vec(), n_readings: n_readings.to_vec(), batch }
+    WindowRows {
+        sensor: ids.to_vec(),
+        n_readings: n_readings.to_vec(),
+        revision: vec![0; ids.len()],
+        superseded: 0,
+        batch,
+    }
 }
 
 fn floats(values: &[Option<f64>]) -> ArrayRef {

@@ -65,7 +65,12 @@ fn rest(stream: &mut TcpStream) -> String {
 #[test]
 fn metrics_are_served_in_the_text_format() {
     let fixture = start(Limits::default());
-    let labels = LaneLabels { reasons: &["empty"], statuses: &["ok"], tables: &["late"] };
+    let labels = LaneLabels {
+        reasons: &["empty"],
+        statuses: &["ok"],
+        tables: &["late"],
+        late: &["window_closed"],
+    };
     let lane = fixture.metrics.lane("sensors-0", &labels);
     lane.messages.inc_by(12);
     let answer = fixture.ask("GET", "/metrics");

@@ -17,6 +17,8 @@ pub struct LaneLabels {
     pub statuses: &'static [&'static str],
     /// The lake's tables.
     pub tables: &'static [&'static str],
+    /// Why readings are late.
+    pub late: &'static [&'static str],
 }
 
 /// One lane's handles. Adding to them is an atomic operation, without a look-up or a lock.
@@ -32,13 +34,19 @@ pub struct LaneMetrics {
     pub readings: IntCounter,
     /// Messages that did not, by reason.
     pub rejects: Labelled,
-    /// Readings whose windows were all closed.
-    pub late: IntCounter,
+    /// Readings that came too late, by reason.
+    pub late: Labelled,
+    /// Readings that the time policy gave another time.
+    pub adjusted: IntCounter,
     /// Readings that the query's WHERE left out.
     pub filtered: IntCounter,
     pub duplicates: IntCounter,
     /// Window rows that closed.
     pub rows: IntCounter,
+    /// Of these, rows of which a feature could not be computed.
+    pub incomplete: IntCounter,
+    /// Memory that windows gave up for files.
+    pub spilled_bytes: IntCounter,
     /// Window rows that went through scoring, by status.
     pub scored: Labelled,
     /// Rows called anomalous.
@@ -59,6 +67,8 @@ pub struct LaneMetrics {
     pub open_groups: IntGauge,
     /// Open windows.
     pub open_windows: IntGauge,
+    /// Closed windows that are held for late readings.
+    pub held_windows: IntGauge,
     /// Known sensors without a model.
     pub models_missing: IntGauge,
     /// Models in force.
@@ -107,6 +117,10 @@ pub(super) struct LaneFamilies {
     readings: IntCounterVec,
     rejects: IntCounterVec,
     late: IntCounterVec,
+    adjusted: IntCounterVec,
+    incomplete: IntCounterVec,
+    spilled_bytes: IntCounterVec,
+    held_windows: IntGaugeVec,
     filtered: IntCounterVec,
     duplicates: IntCounterVec,
     rows: IntCounterVec,
@@ -153,7 +167,30 @@ impl LaneFamilies {
                 "Messages that could not be read, by reason.",
                 &["lane", "reason"],
             )?,
-            late: total("aggregate_late", "Readings whose windows were all closed.", &one)?,
+            late: total(
+                "aggregate_late",
+                "Readings that came too late, by reason.",
+                &["lane", "reason"],
+            )?,
+            adjusted: total(
+                "aggregate_adjusted",
+                "Readings that the time policy gave another time.",
+                &one,
+            )?,
+            incomplete: total(
+                "aggregate_incomplete_rows",
+                "Window rows of which a feature could not be computed.",
+                &one,
+            )?,
+            spilled_bytes: total(
+                "aggregate_spilled_bytes",
+                "Memory that windows gave up for files.",
+                &one,
+            )?,
+            held_windows: state(
+                "aggregate_held_windows",
+                "Closed windows held for late readings.",
+            )?,
             filtered: total("aggregate_filtered", "Readings that WHERE left out.", &one)?,
             duplicates: total(
                 "aggregate_duplicates",
@@ -193,7 +230,11 @@ impl LaneFamilies {
             bytes: self.bytes.with_label_values(&one),
             readings: self.readings.with_label_values(&one),
             rejects: labelled(&self.rejects, lane, labels.reasons),
-            late: self.late.with_label_values(&one),
+            late: labelled(&self.late, lane, labels.late),
+            adjusted: self.adjusted.with_label_values(&one),
+            incomplete: self.incomplete.with_label_values(&one),
+            spilled_bytes: self.spilled_bytes.with_label_values(&one),
+            held_windows: self.held_windows.with_label_values(&one),
             filtered: self.filtered.with_label_values(&one),
             duplicates: self.duplicates.with_label_values(&one),
             rows: self.rows.with_label_values(&one),
@@ -222,7 +263,9 @@ impl LaneFamilies {
             &self.messages,
             &self.bytes,
             &self.readings,
-            &self.late,
+            &self.adjusted,
+            &self.incomplete,
+            &self.spilled_bytes,
             &self.filtered,
             &self.duplicates,
             &self.rows,
@@ -236,6 +279,7 @@ impl LaneFamilies {
             &self.sensors,
             &self.open_groups,
             &self.open_windows,
+            &self.held_windows,
             &self.models_missing,
             &self.models_loaded,
         ] {
@@ -244,6 +288,7 @@ impl LaneFamilies {
         let _ = self.watermark_delay.remove_label_values(&[name]);
         for (family, labelled) in [
             (&self.rejects, &lane.rejects),
+            (&self.late, &lane.late),
             (&self.scored, &lane.scored),
             (&self.files, &lane.files),
             (&self.file_rows, &lane.file_rows),

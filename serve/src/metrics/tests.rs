@@ -9,6 +9,7 @@ const LABELS: LaneLabels = LaneLabels {
     reasons: &["malformed", "too_old"],
     statuses: &["ok", "no_model"],
     tables: &["predictions", "late"],
+    late: &["window_closed", "arrival"],
 };
 
 /// A metric's name, with its type and the names of its labels.

@@ -241,8 +241,11 @@ impl Proof<'_, '_> {
                     self.report.problem(path, what, Repair::Report);
                 }
                 if scan.staged {
-                    let what =
-                        "it is committed and not published yet; taking its lane publishes it";
+                    let what = if CompactFile::parse(path).is_some() {
+                        "it counts and is not published yet: a maintenance run is under way, or died"
+                    } else {
+                        "it is committed and not published yet; taking its lane publishes it"
+                    };
                     self.report.note(path, what, Repair::Finish);
                 }
             }

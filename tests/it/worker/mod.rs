@@ -21,6 +21,7 @@ use tidegauge::config;
 use tidegauge::executor::{Executor, Submitted, Work};
 use tidegauge::pipeline::{Pipeline, Surroundings, existing_store, registry_of};
 use tidegauge::worker::Worker;
+use tidegauge_aggregate::InMemory;
 use tidegauge_flow::NoFailpoint;
 use tidegauge_sink::{Lake, LocalStore, Record, verify};
 
@@ -197,6 +198,7 @@ impl Bench {
             clock: self.clock.clone(),
             commits: self.gate.clone(),
             chance: Box::new(StdRng::seed_from_u64(seed)),
+            spill: Arc::new(InMemory),
         };
         Arc::new(Pipeline::within(config.expect("valid"), around).expect("opens"))
     }

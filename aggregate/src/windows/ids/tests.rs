@@ -30,7 +30,7 @@ proptest! {
             prop_assert_eq!(pushed.aggregated + pushed.duplicate, now.len() as u64);
             duplicates += pushed.duplicate;
             let bytes = windows.checkpoint(&sensors).expect("saves");
-            (windows, sensors) = Windows::restore(&bytes, query.clone(), settings(100 * S), 1000).expect("restores");
+            (windows, sensors) = Windows::restore(&bytes, query.clone(), settings(100 * S), 1000, None).expect("restores");
             if rest.is_empty() {
                 break;
             }

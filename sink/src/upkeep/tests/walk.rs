@@ -19,8 +19,7 @@ fn keep(lake: &crate::Lake, seed: u64) -> Result<(), LakeError> {
     Ok(())
 }
 
-fn produced() -> (Arc<MemoryStore>, Vec<String>) {
-    let store = MemoryStore::new();
+fn produced(store: Arc<MemoryStore>) -> (Arc<MemoryStore>, Vec<String>) {
     let lake = plant(store.clone());
     produce(&lake, 13);
     let rows = counted(&lake);
@@ -31,8 +30,9 @@ fn produced() -> (Arc<MemoryStore>, Vec<String>) {
 fn fm_21_death_at_each_place_of_maintenance_changes_no_row() {
     for place in Place::UPKEEP {
         let mut fired = 0;
-        for nth in [1, 2, 5, 20] {
-            let (store, rows) = produced();
+        for (kind, nth) in (0..2).flat_map(|kind| [1, 2, 5, 20].map(|nth| (kind, nth))) {
+            let [plain, flat] = MemoryStore::kinds();
+            let (store, rows) = produced(if kind == 0 { plain } else { flat });
             let failpoint = StopAt::new(place, nth);
             let lake = plant_with(store.clone(), failpoint.clone());
             let ended = keep(&lake, 100);
@@ -41,7 +41,7 @@ fn fm_21_death_at_each_place_of_maintenance_changes_no_row() {
                 continue;
             }
             fired += 1;
-            let context = format!("{place:?} the {nth}. time");
+            let context = format!("{place:?} the {nth}. time, store {kind}");
             assert_eq!(counted(&lake), rows, "{context}");
             settle(&lake, &store, &context);
             assert_eq!(counted(&lake), rows, "{context}, in the end");
@@ -56,7 +56,7 @@ fn fm_21_a_second_death_while_the_first_is_mended_changes_no_row() {
         [Place::MidCompaction, Place::AfterSummary, Place::MidCompactPublish, Place::MidDelete];
     for first in first {
         for second in Place::UPKEEP {
-            let (store, rows) = produced();
+            let (store, rows) = produced(MemoryStore::new());
             let failpoint = StopAt::new(first, 1);
             let lake = plant_with(store.clone(), failpoint.clone());
             keep(&lake, 100).expect_err("it dies");
@@ -77,7 +77,7 @@ fn fm_21_death_at_each_call_of_the_store_changes_no_row() {
     for fault in [Fault::DieBefore, Fault::DieAfter] {
         // A prime, so that all kinds of calls come up.
         for nth in (1..).step_by(17) {
-            let (store, rows) = produced();
+            let (store, rows) = produced(MemoryStore::new());
             let lake = plant(store.clone());
             store.fail_at(nth, fault, None);
             let ended = keep(&lake, 100);
@@ -98,7 +98,7 @@ fn fm_21_death_at_each_call_of_the_store_changes_no_row() {
 #[test]
 fn fm_23_a_lost_answer_to_a_summary_is_settled_by_reading_back() {
     for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
-        let (store, rows) = produced();
+        let (store, rows) = produced(MemoryStore::new());
         let lake = plant(store.clone());
         store.fail_at(1, fault, Some("put_if_absent"));
         let done =

@@ -1,0 +1,147 @@
+//! A lane and its windows: readings in, closed windows scored, room made when memory is short.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tidegauge_aggregate::{Closing, Refusal, WindowSettings, Windows};
+use tidegauge_flow::{Sensors, WindowRows};
+use tidegauge_ingest::{Message, Reason, Reject};
+use tidegauge_score::{Stamp, Status};
+use tidegauge_sink::Lane as Ledger;
+
+use super::{Lane, epoch};
+use crate::config::{LaneMode, Late, SourceKind};
+use crate::pipeline::Pipeline;
+
+impl Lane {
+    /// Puts windows into files when lanes hold more than they should, or would with so many bytes more,
+    /// before any is paused for it.
+    pub(super) fn make_room(&mut self, more: usize) -> Result<()> {
+        let excess = self.pipeline.memory.excess(more as u64);
+        if excess > 0 {
+            let excess = usize::try_from(excess).unwrap_or(usize::MAX);
+            let freed = self.windows.spill(excess)?;
+            self.metrics.spilled_bytes.inc_by(freed as u64);
+            self.weigh();
+        }
+        Ok(())
+    }
+
+    /// Adds the readings to the windows; `messages` are those that they were read from. Returns how
+    /// many are rejects after all.
+    pub(super) fn push(&mut self, input: usize, messages: &[Message<'_>]) -> Result<u64> {
+        let clock = self.inputs[input].clock;
+        let pushed =
+            self.windows.push(clock, &self.readings, &self.sensors).with_context(|| {
+                let (partition, offsets) = (&self.inputs[input].partition, &self.readings.offset);
+                let (first, last) = (offsets.first(), offsets.last());
+                format!(
+                    "windows fail on the readings of {partition} from offset {} to {}",
+                    first.unwrap_or(&0),
+                    last.unwrap_or(&0)
+                )
+            })?;
+        self.epoch.pushed(&pushed);
+        for (_, reason) in &pushed.late {
+            self.metrics.late.at(*reason as usize).inc();
+        }
+        self.metrics.filtered.inc_by(pushed.filtered);
+        self.metrics.duplicates.inc_by(pushed.duplicate);
+        self.metrics.adjusted.inc_by(pushed.adjusted);
+        let partition = &self.inputs[input].partition;
+        if !pushed.late.is_empty() && self.pipeline.config.window.late != Late::Drop {
+            let schema = &self.pipeline.late_schema;
+            let rows: Vec<u32> = pushed.late.iter().map(|(row, _)| *row).collect();
+            let columns = self.readings.columns(&self.sensors, Some(&rows));
+            let offsets = self.readings.offsets(Some(&rows));
+            let late = epoch::late_batch(schema, columns, offsets, partition, &pushed.late)?;
+            self.epoch.keep_late(late);
+        }
+        for (row, refusal) in &pushed.refused {
+            let message = &messages[*row as usize];
+            let reason = match refusal {
+                Refusal::Early => Reason::TooEarly,
+                Refusal::Query(why) => {
+                    tracing::debug!(%partition, offset = message.offset, why, "the query fails");
+                    Reason::Query
+                }
+            };
+            self.epoch.rejects.push(partition, message, &Reject::new(reason));
+            self.metrics.rejects.at(reason as usize).inc();
+        }
+        Ok(pushed.refused.len() as u64)
+    }
+
+    pub(super) fn score(&mut self) -> Result<()> {
+        while let Some(rows) = self.windows.close(&self.sensors)? {
+            self.score_rows(&rows)?;
+        }
+        if let Some((rows, why)) = self.windows.take_incomplete() {
+            self.metrics.incomplete.inc_by(rows);
+            tracing::warn!(
+                lane = &*self.name,
+                rows,
+                why,
+                "features that cannot be computed are null: guard the query with NULLIF"
+            );
+        }
+        Ok(())
+    }
+
+    fn score_rows(&mut self, rows: &WindowRows) -> Result<()> {
+        let stamp = Stamp { lane: &self.name, epoch: self.running };
+        let before = self.scorer.tally();
+        let batch = self.scorer.score(rows, &self.sensors, &stamp)?;
+        let tally = self.scorer.tally();
+        self.metrics.rows.inc_by(rows.len() as u64);
+        for (index, status) in Status::ALL.iter().enumerate() {
+            self.metrics.scored.at(index).inc_by(tally.of(*status) - before.of(*status));
+        }
+        self.metrics.anomalies.inc_by(tally.anomalies - before.anomalies);
+        self.pipeline.observe(&batch);
+        self.epoch.scored(batch, rows, tally.anomalies - before.anomalies);
+        Ok(())
+    }
+}
+
+/// The windows and sensors as the ledger has them.
+pub(super) fn restore(
+    pipeline: &Pipeline,
+    ledger: &Ledger,
+    closing: Closing,
+) -> Result<(Windows, Sensors)> {
+    let window = &pipeline.config.window;
+    let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+    let settings = WindowSettings {
+        out_of_order_ns: nanos(window.out_of_order),
+        open_max: window.open_max,
+        closing,
+        ..WindowSettings::default()
+    };
+    let settings = match closing {
+        Closing::ByWatermark => WindowSettings {
+            policy: window.policy,
+            allowed_lateness_ns: window.allowed_lateness.map(nanos),
+            ..settings
+        },
+        // Of input that is known to end nothing is late, and its files say nothing of arrivals.
+        Closing::AtEnd => settings,
+    };
+    let spill = &pipeline.spill;
+    let (query, key) = (pipeline.query.clone(), pipeline.config.event.key.clone());
+    match ledger.checkpoint()? {
+        Some(bytes) => {
+            Ok(Windows::restore(&bytes, query, settings, window.sensors_max, Some(spill))?)
+        }
+        None => {
+            // Those of a whole topic are added as they are found.
+            let partitions = match pipeline.config.source.lanes {
+                LaneMode::Topic if pipeline.config.source.kind == SourceKind::Kafka => 0,
+                _ => 1,
+            };
+            let mut windows = Windows::new(query, settings, partitions);
+            windows.set_spill(spill);
+            Ok((windows, Sensors::new(key, window.sensors_max)))
+        }
+    }
+}
