@@ -109,11 +109,14 @@ impl<'a> Job<'a> {
     }
 
     fn settings(&self, lake: &Path, number: u64, port: u16) -> String {
-        let Args { brokers, window, threads, .. } = self.args;
+        let Args { brokers, window, threads, memory, .. } = self.args;
         let topic = self.topic;
         let text = |path: &Path| toml::Value::from(path.to_string_lossy().as_ref()).to_string();
         let (lake, models) = (text(lake), text(&self.folder.join("models")));
         let threads = threads.map_or(String::new(), |n| format!("threads = {n}\n"));
+        let limits = memory.as_ref().map_or(String::new(), |size| {
+            format!("[limits]\nmemory = {size:?}\nspill = {}\n", text(&self.folder.join("spill")))
+        });
         format!(
             r#"[source]
 kind = "kafka"
@@ -139,7 +142,7 @@ url = {lake}
 commit_every = "10s"
 [http]
 listen = "127.0.0.1:{port}"
-"#
+{limits}"#
         )
     }
 

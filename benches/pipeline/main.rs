@@ -60,6 +60,9 @@ struct Args {
     /// Worker threads of the pipeline [default: one for each core]
     #[arg(long)]
     threads: Option<u16>,
+    /// What lanes may hold in memory, such as 64MiB; the run fails when it is seen to hold more
+    #[arg(long)]
+    memory: Option<String>,
     /// How often the topic is read; more than once prints the median too
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
     runs: u64,

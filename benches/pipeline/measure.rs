@@ -36,6 +36,9 @@ pub struct Phases {
     /// User and system, of the whole life of the process.
     pub cpu_seconds: f64,
     pub peak_kib: u64,
+    /// What lanes held at most when looked at, and what of their windows went to files, bytes.
+    pub held_bytes: f64,
+    pub spilled_bytes: f64,
     /// Cores that everything else on the machine kept busy meanwhile, the broker included.
     pub others_cores: f64,
 }
@@ -75,6 +78,8 @@ pub fn run(mut command: Command, port: u16) -> Result<Phases> {
         silent_commit_seconds: seen.commit_seconds - seen.commit_seconds_when_read,
         cpu_seconds,
         peak_kib,
+        held_bytes: seen.held_bytes,
+        spilled_bytes: seen.spilled_bytes,
         others_cores: others_seconds.max(0.0) / ((ended_us - started_us) as f64 / 1e6),
     })
 }
@@ -98,6 +103,8 @@ struct Seen {
     stopped_us: Option<i64>,
     commit_seconds: f64,
     commit_seconds_when_read: f64,
+    held_bytes: f64,
+    spilled_bytes: f64,
 }
 
 impl Seen {
@@ -120,6 +127,15 @@ impl Seen {
         }
         let Ok(metrics) = get(port, "/metrics") else { return Ok(()) };
         self.commit_seconds = sum(&metrics, "tidegauge_sink_commit_seconds_sum");
+        self.held_bytes = self.held_bytes.max(sum(&metrics, "tidegauge_memory_used_bytes"));
+        let spilled = sum(&metrics, "tidegauge_aggregate_spilled_bytes_total");
+        self.spilled_bytes = self.spilled_bytes.max(spilled);
+        let budget = sum(&metrics, "tidegauge_memory_budget_bytes");
+        ensure!(
+            self.held_bytes <= budget,
+            "lanes hold {} bytes, the budget is {budget}",
+            self.held_bytes
+        );
         let messages = sum(&metrics, "tidegauge_ingest_messages_total");
         let before = std::mem::replace(&mut self.messages, messages);
         // A lane that changes its worker begins at 0 again: only an increase is a message.

@@ -16,6 +16,10 @@ pub struct Figures {
     /// CPU seconds per million events.
     pub cpu_per_million: f64,
     pub peak_mb: f64,
+    /// What lanes held at most, as they count it.
+    pub held_mb: f64,
+    /// What of their windows went to files.
+    pub spilled_mb: f64,
     /// From the process's start to the first lane's opening.
     pub startup_seconds: f64,
     /// From the last message to the end of waiting for another, without commits.
@@ -40,6 +44,8 @@ impl Figures {
             events_per_second: events as f64 / net_seconds,
             cpu_per_million: phases.cpu_seconds / (events as f64 / 1e6),
             peak_mb: phases.peak_kib as f64 * 1024.0 / 1e6,
+            held_mb: phases.held_bytes / 1e6,
+            spilled_mb: phases.spilled_bytes / 1e6,
             startup_seconds: seconds(phases.started_us, ledger.opened_us),
             silence_seconds,
             others_cores: phases.others_cores,
@@ -57,6 +63,8 @@ impl Figures {
             format!("{:.0}", self.events_per_second),
             format!("{:.3}", self.cpu_per_million),
             format!("{:.0}", self.peak_mb),
+            format!("{:.0}", self.held_mb),
+            format!("{:.0}", self.spilled_mb),
             self.rows.to_string(),
             self.files.to_string(),
             self.commits.to_string(),
@@ -68,9 +76,9 @@ impl Figures {
     }
 }
 
-const HEADS: [&str; 11] = [
-    "run", "events/s", "CPU s/M", "peak MB", "rows", "files", "commits", "net s", "start s",
-    "silent s", "others",
+const HEADS: [&str; 13] = [
+    "run", "events/s", "CPU s/M", "peak MB", "held MB", "spilled", "rows", "files", "commits",
+    "net s", "start s", "silent s", "others",
 ];
 
 /// Prints everything that a reader needs to compare the figures with others.
@@ -87,6 +95,9 @@ pub fn print(args: &Args, date: &str, figures: &[Figures]) {
         "{events} events, {sensors} sensors, {partitions} partitions, windows of {window} s, \
          {models}, seed {seed}: {check}"
     );
+    if let Some(memory) = &args.memory {
+        println!("lanes may hold {memory}");
+    }
     println!("{date}, {cores} cores, {}, debug assertions {profile}", cpu_model());
     println!("{}", args.binary.display());
     println!();
@@ -119,6 +130,8 @@ fn median(figures: &[Figures]) -> Figures {
         events_per_second: of(&|f| f.events_per_second),
         cpu_per_million: of(&|f| f.cpu_per_million),
         peak_mb: of(&|f| f.peak_mb),
+        held_mb: of(&|f| f.held_mb),
+        spilled_mb: of(&|f| f.spilled_mb),
         startup_seconds: of(&|f| f.startup_seconds),
         silence_seconds: of(&|f| f.silence_seconds),
         others_cores: of(&|f| f.others_cores),

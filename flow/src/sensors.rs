@@ -121,6 +121,13 @@ impl Sensors {
         index + self.columns.iter().map(KeyStore::memory_bytes).sum::<usize>()
     }
 
+    /// Bytes that may be held more after so many new sensors, about: tables double when they are full.
+    pub fn growth_bytes(&self, sensors: usize) -> usize {
+        let len = self.len as usize;
+        let doubles = (len + sensors).next_power_of_two() > len.next_power_of_two();
+        if doubles { self.memory_bytes() } else { 0 }
+    }
+
     /// The key columns of the given sensors, one Arrow array per key column, `ids.len()` rows each.
     pub fn columns(&self, ids: &[SensorId]) -> Vec<ArrayRef> {
         self.columns.iter().map(|c| c.take(ids)).collect()

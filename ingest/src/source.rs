@@ -190,9 +190,9 @@ pub trait Ends: Send + Sync {
     /// How many partitions the topic has.
     fn partitions(&self) -> usize;
 
-    /// What the topic was when it was last looked at, as [`Origins::identity`]; `None` before the first
-    /// look, or when the brokers know no ids.
-    fn identity(&self) -> Option<Arc<str>>;
+    /// What the topic was when it was last looked at, as [`Origins::identity`], and the moment before that
+    /// look; `None` before the first one, or when the brokers know no ids.
+    fn identity(&self) -> Option<(Arc<str>, Instant)>;
 
     /// The same, but not from before `since`: looks again if need be, for a bounded time. `None` also when
     /// no broker answers. May be called from any thread.

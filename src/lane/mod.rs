@@ -138,6 +138,7 @@ impl Lane {
         messages: impl Iterator<Item = (Message<'m>, i64)>,
         now_ns: i64,
     ) -> Result<()> {
+        self.reserve(messages.size_hint().1.unwrap_or_default())?;
         let Input { partition, next, .. } = &mut self.inputs[input];
         self.readings.clear();
         let mut readable: Vec<Message<'m>> = Vec::new();
@@ -162,6 +163,7 @@ impl Lane {
             }
         }
         if count == 0 {
+            self.weigh();
             return Ok(());
         }
         self.metrics.messages.inc_by(count);

@@ -27,6 +27,14 @@ impl Lane {
         Ok(())
     }
 
+    /// Makes room for what so many messages may add, and takes it until the lane is weighed again.
+    pub(super) fn reserve(&mut self, messages: usize) -> Result<()> {
+        let growth = self.windows.growth_bytes(messages) + self.sensors.growth_bytes(messages);
+        self.make_room(growth)?;
+        self.share.set(self.share.bytes() + growth as u64);
+        Ok(())
+    }
+
     /// Adds the readings to the windows; `messages` are those that they were read from. Returns how
     /// many are rejects after all.
     pub(super) fn push(&mut self, input: usize, messages: &[Message<'_>]) -> Result<u64> {

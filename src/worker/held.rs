@@ -27,6 +27,7 @@ pub(super) enum Held {
 /// Its lane is open and read.
 pub(super) struct Consuming {
     pub lane: Lane,
+    pub opened_at: Instant,
     /// Its interval is over.
     pub due: bool,
     pub pause: Pause,
@@ -83,8 +84,8 @@ impl Held {
 }
 
 impl Consuming {
-    pub fn new(lane: Lane, trouble: Option<Trouble>) -> Self {
-        Self { lane, due: false, pause: Pause::default(), trouble }
+    pub fn new(lane: Lane, trouble: Option<Trouble>, opened_at: Instant) -> Self {
+        Self { lane, opened_at, due: false, pause: Pause::default(), trouble }
     }
 
     /// Takes down a finished commit and, when the lane is due or full and `may_cut`, cuts the next.

@@ -186,10 +186,14 @@ impl Lanes {
 
     /// A topic that was made anew while we read it: what is not committed may be of either, so it goes.
     pub fn look_for_another_topic(&mut self) {
-        let Some(found) = self.ends.identity() else { return };
+        let Some((found, asked_at)) = self.ends.identity() else { return };
         let topic = self.topic.clone();
         let another = |held: &Held| match held {
-            Held::Consuming(held) => gap::is_another(held.lane.identity_of(&topic), Some(&found)),
+            // What was asked before the lane was opened says nothing of it.
+            Held::Consuming(held) => {
+                held.opened_at <= asked_at
+                    && gap::is_another(held.lane.identity_of(&topic), Some(&found))
+            }
             Held::Waiting(_) => false,
         };
         let of_another = self.held.iter().filter(|(_, held)| another(held));

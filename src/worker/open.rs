@@ -58,7 +58,7 @@ impl Lanes {
         self.ends.watch(&partitions);
         match self.open(number, origins) {
             Ok(lane) => {
-                let held = Held::Consuming(Box::new(Consuming::new(lane, None)));
+                let held = Held::Consuming(Box::new(Consuming::new(lane, None, self.now())));
                 self.held.insert(number, held);
                 Ok(())
             }
@@ -92,7 +92,7 @@ impl Lanes {
             }
         }
         tracing::info!(lane = lane.name(), "lane opened again");
-        let consuming = Consuming::new(lane, Some(trouble));
+        let consuming = Consuming::new(lane, Some(trouble), self.now());
         self.held.insert(number, Held::Consuming(Box::new(consuming)));
         Ok(())
     }

@@ -47,13 +47,32 @@ fn publish(project: &Project, partition: i32, device: i64, from: i64, count: i64
     producer.flush(Duration::from_secs(30)).expect("delivered");
 }
 
-/// One of Kafka's own tools.
-fn tool(project: &Project, class: &str, args: &[&str]) {
+/// Deletes the topic and makes it again. Until the broker itself knows the new one, it would take messages
+/// for the old one and lose them.
+fn make_anew(project: &Project, partitions: u16) {
+    let about = || tool(project, TOPICS, &["--describe", "--topic", &project.topic]);
+    let id = |about: &str| {
+        let mut words = about.split_whitespace();
+        words.find(|word| *word == "TopicId:")?;
+        words.next().map(String::from)
+    };
+    let old = id(&about()).expect("the topic has an id");
+    tool(project, TOPICS, &["--delete", "--topic", &project.topic]);
+    eventually("the topic made anew", || {
+        let made = create_topic(&project.brokers, &project.topic, partitions, &BTreeMap::new());
+        matches!(made, Ok(Creation::Created)).then_some(())
+    });
+    eventually("the new topic's id", || id(&about()).filter(|new| *new != old));
+}
+
+/// One of Kafka's own tools; returns what it printed.
+fn tool(project: &Project, class: &str, args: &[&str]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kafka/kafka");
     let mut command = Command::new(script);
     command.args(["tool", class, "--bootstrap-server", &project.brokers]).args(args);
     let output = command.output().expect("the tool starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
@@ -215,11 +234,7 @@ fn fm_38_a_topic_made_anew_is_known_by_its_id_though_every_offset_fits() {
     publish(&project, 0, 1, 0, 20);
     project.run_to_end_and_leave();
     committed(&project, 0, 20);
-    tool(&project, TOPICS, &["--delete", "--topic", &project.topic]);
-    eventually("the topic made anew", || {
-        let made = create_topic(&brokers, &project.topic, 1, &BTreeMap::new());
-        matches!(made, Ok(Creation::Created)).then_some(())
-    });
+    make_anew(&project, 1);
     publish(&project, 0, 1, 20, 40);
     let said = project.fails(1, &["run", "-c", "tidegauge.toml", "--until-idle", "2s"]);
     assert!(said.contains("made anew") && said.contains("on_gap = \"skip\""), "{said}");
@@ -239,11 +254,7 @@ fn fm_38_a_topic_that_is_made_anew_under_a_run_is_read_from_its_beginning() {
     publish(&project, 0, 1, 0, 20);
     let mut running = project.start_run(&["--set", "source.on_gap=skip"]);
     committed(&project, 0, 20);
-    tool(&project, TOPICS, &["--delete", "--topic", &project.topic]);
-    eventually("the topic made anew", || {
-        let made = create_topic(&brokers, &project.topic, 1, &BTreeMap::new());
-        matches!(made, Ok(Creation::Created)).then_some(())
-    });
+    make_anew(&project, 1);
     publish(&project, 0, 1, 20, 40);
     let begun = Instant::now();
     committed(&project, 0, 60);

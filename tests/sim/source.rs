@@ -402,11 +402,12 @@ impl Ends for SimEnds {
         state.topic.partitions(state.now)
     }
 
-    fn identity(&self) -> Option<Arc<str>> {
-        self.world.state().topic.identity.clone()
+    fn identity(&self) -> Option<(Arc<str>, Instant)> {
+        let state = self.world.state();
+        Some((state.topic.identity.clone()?, instant(state.now)))
     }
 
     fn identity_since(&self, _: Instant) -> Option<Arc<str>> {
-        self.identity()
+        self.identity().map(|(identity, _)| identity)
     }
 }

@@ -34,6 +34,9 @@ use crate::watermark::IdleMove;
 /// A pane with less is not worth a file.
 const SPILL_MIN: usize = 64 << 10;
 
+/// What a group takes with a handful of aggregates, about.
+const GROUP_BYTES: usize = 256;
+
 /// What the configuration says about windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowSettings {
@@ -165,6 +168,13 @@ impl Windows {
         let held = self.held.values().map(Held::memory_bytes);
         let ready = self.ready.iter().map(Emission::memory_bytes);
         8 * self.time.sensors().len() + panes.chain(held).chain(ready).sum::<usize>()
+    }
+
+    /// Bytes that windows may hold more after so many readings, about: one new group for each, and the
+    /// largest pane twice as large where its vectors are full.
+    pub fn growth_bytes(&self, readings: usize) -> usize {
+        let panes = self.panes.values().map(|pane| pane.growth_bytes(readings));
+        readings * GROUP_BYTES + panes.max().unwrap_or(0)
     }
 
     /// Bytes that open windows hold in files.

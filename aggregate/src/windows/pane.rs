@@ -96,6 +96,13 @@ impl Pane {
         state + runs + self.groups.memory_bytes() + 8 * self.counts.capacity()
     }
 
+    /// Bytes that vectors which double may take at once when so many groups come.
+    pub(crate) fn growth_bytes(&self, groups: usize) -> usize {
+        let len = self.groups.len();
+        let doubles = (len + groups).next_power_of_two() > len.next_power_of_two();
+        if doubles { self.memory_bytes() } else { 0 }
+    }
+
     /// Bytes in files.
     pub(crate) fn spilled_bytes(&self) -> usize {
         self.runs.iter().map(Run::spilled_bytes).sum()

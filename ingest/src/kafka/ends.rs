@@ -37,8 +37,8 @@ struct Shared {
     asked: BTreeMap<i32, usize>,
     ends: BTreeMap<i32, End>,
     partitions: usize,
-    /// The topic's id.
-    identity: Option<Arc<str>>,
+    /// The topic's id, and a moment before it was asked for.
+    identity: Option<(Arc<str>, Instant)>,
     errors: BTreeMap<String, u64>,
 }
 
@@ -132,7 +132,7 @@ impl Ends for EndOffsets {
         Self::partitions(self)
     }
 
-    fn identity(&self) -> Option<Arc<str>> {
+    fn identity(&self) -> Option<(Arc<str>, Instant)> {
         lock(&self.shared).identity.clone()
     }
 
@@ -177,7 +177,7 @@ impl Round {
         // no evidence of silence.
         let all = self.of_all.ends(&asked, ANSWER_MAX).unwrap_or_default();
         let _ = self.of_all.take_errors();
-        let identity = self.look_at_topic(fetched_at);
+        let identity = self.look_at_topic();
         let mut shared = lock(&self.shared);
         shared.partitions = self.observer.partitions();
         shared.identity = identity.or(shared.identity.take());
@@ -202,13 +202,15 @@ impl Round {
 impl Round {
     /// Counts partitions and asks for the topic's id, now and then. A failure shows in the errors; what was
     /// known before stays.
-    fn look_at_topic(&mut self, now: Instant) -> Option<Arc<str>> {
+    fn look_at_topic(&mut self) -> Option<(Arc<str>, Instant)> {
+        let now = Instant::now();
         if self.counted.is_some_and(|at| now.duration_since(at) < RECOUNT) {
             return None;
         }
         self.counted = Some(now);
         let _ = self.observer.count_partitions();
-        self.observer.identity(ANSWER_MAX).ok().flatten()
+        let identity = self.observer.identity(ANSWER_MAX).ok().flatten()?;
+        Some((identity, now))
     }
 }
 

@@ -102,12 +102,12 @@ impl Ends for MemoryEnds {
         self.0.content().partitions.len()
     }
 
-    fn identity(&self) -> Option<Arc<str>> {
-        Some(self.0.content().id.as_str().into())
+    fn identity(&self) -> Option<(Arc<str>, Instant)> {
+        Some((self.0.content().id.as_str().into(), self.1.instant()))
     }
 
     fn identity_since(&self, _: Instant) -> Option<Arc<str>> {
-        self.identity()
+        self.identity().map(|(identity, _)| identity)
     }
 }
 

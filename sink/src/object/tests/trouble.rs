@@ -1,5 +1,6 @@
 //! Throttling, failing, slow and silent servers: nothing is lost, nothing is there twice.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -98,6 +99,29 @@ fn fm_29_a_server_that_only_refuses_ends_the_lane_clearly_and_the_next_life_goes
         assert!(text.contains(expected), "{}: {text}", server.name);
         life(&server.store(&url), 2, 1).expect("it goes on");
         assert_whole(server.store(&url).as_ref(), &format!("{} after {status}", server.name));
+    }
+}
+
+#[test]
+fn fm_26_an_object_of_any_size_is_one_request_and_no_upload_in_parts() {
+    // More than the parts in which clients send by default.
+    let large = vec![7; 24 << 20];
+    for server in servers() {
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = requests.clone();
+        let proxy = Proxy::start(&server.address, move |head, _| {
+            let line = head.lines().next().unwrap_or_default().to_owned();
+            seen.lock().expect("unharmed").push(line);
+            None
+        });
+        let store = behind(&server, &proxy, &server.fresh_url());
+        store.put("state", &large).expect("written");
+        store.put_if_absent("record", &large).expect("written");
+        let requests = requests.lock().expect("unharmed");
+        let of_parts = |line: &String| line.contains("upload") || line.contains("comp=block");
+        assert_eq!(requests.len(), 2, "{}: {requests:?}", server.name);
+        assert!(!requests.iter().any(of_parts), "{}: {requests:?}", server.name);
+        assert_eq!(store.get("state").expect("read").len(), large.len(), "{}", server.name);
     }
 }
 
