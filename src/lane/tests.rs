@@ -201,11 +201,12 @@ fn fm_22_replays_with_other_batches_and_commits_give_the_lake_of_an_undisturbed_
 fn fm_16_a_window_that_is_open_for_longer_than_anything_is_kept_survives() {
     const HOUR_US: i64 = 3_600_000_000;
     let query = r#"window.query=SELECT "Id", sum("Value") AS s FROM readings GROUP BY "Id", tumble("TS", INTERVAL '30 days')"#;
-    let bench = Bench::new(&[query, "lake.upkeep.keep_ledger=1h", "lake.upkeep.keep_replaced=1h"]);
+    let bench = Bench::new(&[query, "lake.keep_ledger=1h", "lake.keep_replaced=1h"]);
     let texts = messages(&(0..40).map(|hour| (hour * 3600, 1, 1)).collect::<Vec<_>>());
     let upkeep = crate::maintenance::upkeep(&bench.pipeline.config.lake.upkeep, Duration::ZERO);
     let mut deleted = 0;
-    for (at, now_us) in (0..texts.len()).zip((1..).map(|hour| hour * HOUR_US)) {
+    let began_us = bench.pipeline.clock.now_us();
+    for (at, now_us) in (0..texts.len()).zip((1..).map(|hour| began_us + hour * HOUR_US)) {
         let mut lane = bench.lane();
         feed(&mut lane, &texts, at, at + 1);
         lane.commit(now_us).expect("commits");
@@ -217,7 +218,7 @@ fn fm_16_a_window_that_is_open_for_longer_than_anything_is_kept_survives() {
     assert!(deleted > 30, "only {deleted} records are gone");
     let mut lane = bench.lane();
     lane.drain().expect("drains");
-    lane.commit(41 * HOUR_US).expect("commits");
+    lane.commit(began_us + 41 * HOUR_US).expect("commits");
     let sums: Vec<f64> = bench.rows().into_values().map(|(_, sum, _)| sum).collect();
     assert_eq!(sums, [40.0]);
     bench.prove();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidegauge::clock::Clock;
 use tidegauge_sink::{Jump, JumpReason, Record};
 
 use super::{Bench, TOPIC, reading};
@@ -105,6 +106,22 @@ fn fm_38_a_topic_made_anew_under_a_running_lane_is_noticed() {
     process.turns(2, S);
     bench.topic.recreate("second");
     bench.topic.publish(0, (10..30).map(|second| reading(second, 1)));
+    process.turns(8, S);
+    assert_eq!(jumps(&bench.records(0)), [(10, 0, JumpReason::Recreated)]);
+    assert_eq!(bench.messages(0), 30);
+    bench.prove();
+}
+
+#[test]
+fn fm_38_what_was_seen_before_a_lane_was_opened_says_nothing_of_it() {
+    let bench = ten(SKIP);
+    let mut process = bench.process(2);
+    process.group.assign(&[0]);
+    process.turns(2, S);
+    bench.topic.look_no_more(bench.clock.instant());
+    bench.topic.recreate("second");
+    bench.topic.publish(0, (10..30).map(|second| reading(second, 1)));
+    // Noticed by the question of a commit.
     process.turns(8, S);
     assert_eq!(jumps(&bench.records(0)), [(10, 0, JumpReason::Recreated)]);
     assert_eq!(bench.messages(0), 30);

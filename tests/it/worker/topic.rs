@@ -22,6 +22,8 @@ pub struct Topic(Arc<Mutex<Content>>);
 
 struct Content {
     id: String,
+    /// What the watch of the ends saw last, if it looks no more.
+    seen: Option<(Arc<str>, Instant)>,
     partitions: Vec<Log>,
 }
 
@@ -35,7 +37,7 @@ struct Log {
 impl Topic {
     pub fn new(partitions: usize) -> Self {
         let partitions = (0..partitions).map(|_| Log::default()).collect();
-        Self(Arc::new(Mutex::new(Content { id: "first".into(), partitions })))
+        Self(Arc::new(Mutex::new(Content { id: "first".into(), seen: None, partitions })))
     }
 
     pub fn publish(&self, partition: usize, texts: impl IntoIterator<Item = String>) {
@@ -58,6 +60,12 @@ impl Topic {
         let mut content = self.content();
         content.id = id.into();
         content.partitions.iter_mut().for_each(|log| *log = Log::default());
+    }
+
+    /// From now on the watch of the ends stays with what it sees.
+    pub fn look_no_more(&self, now: Instant) {
+        let mut content = self.content();
+        content.seen = Some((content.id.as_str().into(), now));
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
@@ -103,11 +111,12 @@ impl Ends for MemoryEnds {
     }
 
     fn identity(&self) -> Option<(Arc<str>, Instant)> {
-        Some((self.0.content().id.as_str().into(), self.1.instant()))
+        let content = self.0.content();
+        content.seen.clone().or_else(|| Some((content.id.as_str().into(), self.1.instant())))
     }
 
     fn identity_since(&self, _: Instant) -> Option<Arc<str>> {
-        self.identity().map(|(identity, _)| identity)
+        Some(self.0.content().id.as_str().into())
     }
 }
 
