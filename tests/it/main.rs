@@ -16,6 +16,7 @@ mod metrics;
 mod recovery;
 mod reference;
 mod rejects;
+mod reliability;
 mod stores;
 mod tidy;
 mod time;

@@ -248,7 +248,7 @@ fn is_test(name: &str) -> bool {
 }
 
 /// Every Rust file of ours, by its path from the root.
-fn rust_files() -> Vec<(String, String)> {
+pub fn rust_files() -> Vec<(String, String)> {
     let root = root();
     let mut files = Vec::new();
     for folder in folders().into_iter().filter(|f| !f.is_empty()).chain(["src", "tests", "benches"])
@@ -262,7 +262,7 @@ fn rust_files() -> Vec<(String, String)> {
 }
 
 /// Every file below `folder`, in the order of their names, `target` left out.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+pub fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|e| e.path()).collect();
     paths.sort();
@@ -293,10 +293,10 @@ fn metric_names(text: &str) -> BTreeSet<String> {
     words.filter(|w| ours.iter().any(|p| w.starts_with(p))).map(str::to_owned).collect()
 }
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: &Path) -> String {
+pub fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
