@@ -23,13 +23,13 @@ impl IdleClock {
         *self = Self { busy_at: Some(now), ..Self::default() };
     }
 
-    /// The broker said at `fetched` that the input ends at `end`, and we stand at `position`.
-    pub fn evidence(&mut self, fetched: Instant, position: i64, end: i64) {
+    /// The broker said at `fetched` where the input ends, and whether we are there. A position beyond the
+    /// end is not: the topic was cut or made anew.
+    pub fn evidence(&mut self, fetched: Instant, at_end: bool) {
         if self.busy_at.is_some_and(|at| fetched <= at) {
             return;
         }
-        // A position beyond the end is no silence either: the topic was cut or made anew.
-        if position != end {
+        if !at_end {
             self.busy(fetched);
             return;
         }

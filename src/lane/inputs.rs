@@ -84,13 +84,13 @@ impl Lane {
             oldest = Some(oldest.map_or(end.fetched_at, |at: Instant| at.min(end.fetched_at)));
             let is_at_end = input.next == end.end && !end.pending;
             at_end &= is_at_end;
-            input.idle.evidence(end.fetched_at, 0, i64::from(!is_at_end));
+            input.idle.evidence(end.fetched_at, is_at_end);
         }
         if self.inputs.len() > 1 {
             self.mark_silent_inputs(idle_after)?;
         }
         if let Some(fetched_at) = oldest.filter(|_| known) {
-            self.idle.evidence(fetched_at, 0, i64::from(!at_end));
+            self.idle.evidence(fetched_at, at_end);
         }
         if let Some(passed) = self.idle.take_move(idle_after) {
             self.move_on(i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX))?;
