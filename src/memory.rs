@@ -18,6 +18,8 @@ const HIGH_PERCENT: u64 = 90;
 const RELIEVED_PERCENT: u64 = 80;
 /// Windows are put into files until lanes hold this part of the budget, in percent.
 const ROOMY_PERCENT: u64 = 70;
+/// Below this part of the budget nobody needs to know exactly, in percent.
+const TIGHT_PERCENT: u64 = 50;
 /// Beyond this part of the budget, pausing has not helped, in percent.
 const HOPELESS_PERCENT: u64 = 125;
 
@@ -26,6 +28,8 @@ const HOPELESS_PERCENT: u64 = 125;
 pub struct Memory {
     budget: u64,
     used: AtomicU64,
+    /// The part of it that is being written, and will be free.
+    in_flight: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
@@ -34,6 +38,7 @@ pub struct Memory {
 pub struct Share {
     memory: Arc<Memory>,
     bytes: u64,
+    in_flight: u64,
 }
 
 impl Memory {
@@ -42,12 +47,13 @@ impl Memory {
         let of_machine = || machine_bytes().map(|bytes| bytes / 100 * DEFAULT_PERCENT);
         let budget = budget.or_else(of_machine).unwrap_or(u64::MAX);
         metrics.memory_budget.set(level(budget));
-        Arc::new(Self { budget, used: AtomicU64::new(0), metrics })
+        let (used, in_flight) = Default::default();
+        Arc::new(Self { budget, used, in_flight, metrics })
     }
 
     /// A lane's share, nothing yet.
     pub fn share(self: &Arc<Self>) -> Share {
-        Share { memory: self.clone(), bytes: 0 }
+        Share { memory: self.clone(), bytes: 0, in_flight: 0 }
     }
 
     /// The budget, bytes.
@@ -79,9 +85,15 @@ impl Memory {
         self.used() < part(self.budget, RELIEVED_PERCENT)
     }
 
-    /// Whether pausing has not helped.
+    /// Whether it is worth knowing exactly what lanes hold.
+    pub fn is_tight(&self) -> bool {
+        self.used() > part(self.budget, TIGHT_PERCENT)
+    }
+
+    /// Whether pausing has not helped. What is being written does not count: it will be free.
     pub fn is_hopeless(&self) -> bool {
-        self.used() > part(self.budget, HOPELESS_PERCENT)
+        let written = self.in_flight.load(Ordering::Relaxed);
+        self.used().saturating_sub(written) > part(self.budget, HOPELESS_PERCENT)
     }
 
     fn used(&self) -> u64 {
@@ -90,15 +102,18 @@ impl Memory {
 }
 
 impl Share {
-    /// The lane holds this much now.
-    pub fn set(&mut self, bytes: u64) {
-        let used = &self.memory.used;
+    /// The lane holds this much now, of which so much is being written.
+    pub fn set(&mut self, bytes: u64, in_flight: u64) {
         let before = std::mem::replace(&mut self.bytes, bytes);
-        let now = match bytes >= before {
-            true => used.fetch_add(bytes - before, Ordering::Relaxed) + (bytes - before),
-            false => used.fetch_sub(before - bytes, Ordering::Relaxed) - (before - bytes),
-        };
+        let now = change(&self.memory.used, before, bytes);
         self.memory.metrics.memory_used.set(level(now));
+        let before = std::mem::replace(&mut self.in_flight, in_flight);
+        change(&self.memory.in_flight, before, in_flight);
+    }
+
+    /// The lane may hold so much more until it is weighed again.
+    pub fn reserve(&mut self, bytes: u64) {
+        self.set(self.bytes.saturating_add(bytes), self.in_flight);
     }
 
     /// What it held when that was last said.
@@ -109,7 +124,15 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.set(0);
+        self.set(0, 0);
+    }
+}
+
+/// One lane's part of a sum; returns the sum.
+fn change(sum: &AtomicU64, before: u64, now: u64) -> u64 {
+    match now >= before {
+        true => sum.fetch_add(now - before, Ordering::Relaxed) + (now - before),
+        false => sum.fetch_sub(before - now, Ordering::Relaxed) - (before - now),
     }
 }
 
@@ -147,12 +170,14 @@ mod tests {
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let memory = Memory::new(Some(1_000), metrics.clone());
         let (mut one, mut two) = (memory.share(), memory.share());
-        one.set(700);
-        two.set(190);
+        one.set(700, 0);
+        two.set(190, 0);
         assert!(!memory.is_over() && !memory.is_relieved());
-        two.set(301);
+        two.set(301, 0);
         assert!(memory.is_over() && !memory.is_hopeless());
-        two.set(600);
+        two.set(600, 50);
+        assert!(!memory.is_hopeless(), "some of it will be free");
+        two.set(600, 0);
         assert!(memory.is_hopeless());
         assert_eq!(metrics.sum("tidegauge_memory_used_bytes"), 1300.0);
         drop(one);

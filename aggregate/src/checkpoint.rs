@@ -92,6 +92,7 @@ impl Windows {
             partitions: self.time.partitions().iter().map(PartitionHeader::of).collect(),
             watermark: self.time.get(),
             closed_before: self.closed_before,
+            given_up_before: self.given_up_before,
             sensor_clocks,
             panes,
             ids,
@@ -126,6 +127,7 @@ impl Windows {
         let mut windows = Self::at(query, settings, time_of(&header, &settings, clocks));
         spill.into_iter().for_each(|spill| windows.set_spill(spill));
         windows.closed_before = header.closed_before;
+        windows.given_up_before = header.given_up_before;
         for saved in &header.panes {
             let pane = pane_from(saved, &mut reading, sensors.len(), spill)?;
             windows.panes.insert(saved.end, pane);
@@ -185,7 +187,7 @@ fn pane_from(
         pane = Pane::restore(&part, &saved.state_columns);
     }
     for run in &saved.runs {
-        pane.add_run(match spill {
+        pane.add_run(match spill.filter(|_| run.spilled) {
             Some(spill) => {
                 let file = reading.spill(&**spill)?;
                 Run::spilled(file, run.groups, run.readings)

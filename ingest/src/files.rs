@@ -186,7 +186,7 @@ impl FileBatch<'_> {
     }
 
     /// Each record, and the offset after it.
-    pub fn messages(&self) -> impl Iterator<Item = (Message<'_>, i64)> {
+    pub fn messages(&self) -> impl Iterator<Item = (Message<'_>, i64)> + Clone {
         self.records.iter().map(|record| {
             let payload = Some(&self.bytes[record.place.clone()]);
             (Message { offset: record.offset, timestamp_ms: None, payload }, record.next)

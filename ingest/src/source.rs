@@ -85,7 +85,7 @@ pub trait Batch {
     }
 
     /// Stretches of one partition, in order; a partition may have several.
-    fn runs(&self) -> impl Iterator<Item = (i32, impl Iterator<Item = Message<'_>>)>;
+    fn runs(&self) -> impl Iterator<Item = (i32, impl Iterator<Item = Message<'_>> + Clone)>;
 }
 
 /// Who keeps the lanes and their positions. Called on the polling thread, between two batches.

@@ -89,8 +89,20 @@ pub fn from_lake(config: &Config, range: Range) -> Result<Vec<SensorRows>> {
     let columns = keys.iter().cloned().chain([names::WINDOW_END.to_string()]);
     let columns = columns.chain(features.iter().map(|f| quoted(f))).collect::<Vec<_>>().join(", ");
     let registry = pipeline::registry(config)?;
-    let sql = format!("SELECT {columns} FROM predictions WHERE revision = 0");
-    let batches = super::query::select(&config.lake.url, &config.lake.storage, &registry, &sql)?;
+    let select =
+        |sql: &str| super::query::select(&config.lake.url, &config.lake.storage, &registry, sql);
+    let revised = select("SELECT revision FROM predictions WHERE revision > 0 LIMIT 1")?;
+    let sql = match revised.iter().all(|batch| batch.num_rows() == 0) {
+        true => format!("SELECT {columns} FROM predictions"),
+        // What is true of a window is its newest row.
+        false => format!(
+            "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY {}, {} \
+             ORDER BY revision DESC) AS tidegauge_nth FROM predictions) WHERE tidegauge_nth = 1",
+            keys.join(", "),
+            names::WINDOW_END
+        ),
+    };
+    let batches = select(&sql)?;
     let mut rows = RowsBySensor::new(keys.len(), range);
     for batch in &batches {
         rows.add(batch, keys.len() + 1)?;
@@ -106,6 +118,8 @@ fn from_files(config: &Config, inputs: &[String], range: Range) -> Result<Vec<Se
     let mut windows = Windows::new(query.clone(), settings, 1);
     let mut files = Files::open(inputs, &config.event)?;
     let mut readings = Readings::new(config.event.values.len());
+    let features = models::features(config)?;
+    let mut rows = RowsBySensor::new(config.event.key.columns().len(), range);
     let mut rejected = 0u64;
     while let Some(batch) = files.next_batch(BATCH_MAX)? {
         let mut decoder = Decoder::new(config.event.clone(), batch.format.clone());
@@ -114,24 +128,18 @@ fn from_files(config: &Config, inputs: &[String], range: Range) -> Result<Vec<Se
             let decoded = decoder.decode(&message, clock::now_ns(), &mut sensors, &mut readings);
             rejected += u64::from(decoded.is_err());
         }
-        windows.push(0, &readings, &sensors)?;
+        rejected += windows.push(0, &readings, &sensors)?.refused.len() as u64;
+        while let Some(closed) = windows.close(&sensors)? {
+            rows.add_closed(&closed.batch, &features)?;
+        }
     }
     if rejected > 0 {
         eprintln!("note: {rejected} records cannot be read and are left out");
     }
     windows.drain();
-    let Some(closed) = windows.close(&sensors)? else { return Ok(Vec::new()) };
-    let keys = config.event.key.columns().len();
-    let mut rows = RowsBySensor::new(keys, range);
-    let features = models::features(config)?;
-    let schema = closed.batch.schema();
-    let index = |name: &str| schema.index_of(name);
-    let mut columns = (0..keys).collect::<Vec<_>>();
-    columns.push(index(names::WINDOW_END)?);
-    for feature in &features {
-        columns.push(index(feature)?);
+    while let Some(closed) = windows.close(&sensors)? {
+        rows.add_closed(&closed.batch, &features)?;
     }
-    rows.add(&closed.batch.project(&columns)?, keys + 1)?;
     Ok(rows.finish())
 }
 
@@ -144,6 +152,17 @@ struct RowsBySensor {
 impl RowsBySensor {
     fn new(keys: usize, range: Range) -> Self {
         Self { keys, range, sensors: BTreeMap::new() }
+    }
+
+    /// Adds closed windows: key columns first, the others by name.
+    fn add_closed(&mut self, batch: &RecordBatch, features: &[String]) -> Result<()> {
+        let schema = batch.schema();
+        let mut columns = (0..self.keys).collect::<Vec<_>>();
+        columns.push(schema.index_of(names::WINDOW_END)?);
+        for feature in features {
+            columns.push(schema.index_of(feature)?);
+        }
+        self.add(&batch.project(&columns)?, self.keys + 1)
     }
 
     /// Adds rows of key columns, `window_end` and, from column `first`, features.

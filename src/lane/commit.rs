@@ -122,7 +122,8 @@ impl Lane {
             return Ok(false);
         }
         let began = self.pipeline.clock.instant();
-        self.make_room(self.cut_bytes())?;
+        // What is in files already is not helped by more of them.
+        self.make_room(self.windows.memory_bytes() + self.sensors.memory_bytes())?;
         let bytes = self.epoch.bytes();
         let prepared = self.make_cut()?;
         let bytes = bytes + prepared.state.bytes_about();

@@ -38,6 +38,9 @@ use crate::config::{LaneMode, SourceKind};
 use crate::memory::Share;
 use crate::pipeline::{LABELS, Pipeline};
 
+/// Messages after which a lane is weighed, at the latest, while there is plenty of memory.
+const WEIGH_EVERY: u64 = 50_000;
+
 /// One lane that this process holds.
 pub struct Lane {
     pipeline: Arc<Pipeline>,
@@ -64,6 +67,8 @@ pub struct Lane {
     newer: Option<Models>,
     metrics: LaneMetrics,
     share: Share,
+    /// Messages since the lane was last weighed.
+    unweighed: u64,
     pub idle: IdleClock,
 }
 
@@ -99,6 +104,7 @@ impl Lane {
             epoch: Epoch::default(),
             newer: None,
             share: pipeline.memory.share(),
+            unweighed: 0,
             idle: IdleClock::default(),
             name: name.into(),
             running: ledger.next_epoch(),
@@ -135,13 +141,13 @@ impl Lane {
     pub fn feed<'m>(
         &mut self,
         input: usize,
-        messages: impl Iterator<Item = (Message<'m>, i64)>,
+        messages: impl Iterator<Item = (Message<'m>, i64)> + Clone,
         now_ns: i64,
     ) -> Result<()> {
         self.reserve(messages.size_hint().1.unwrap_or_default())?;
         let Input { partition, next, .. } = &mut self.inputs[input];
         self.readings.clear();
-        let mut readable: Vec<Message<'m>> = Vec::new();
+        let again = messages.clone();
         let known = self.sensors.len();
         let (mut count, mut bytes) = (0u64, 0u64);
         for (message, after) in messages {
@@ -154,28 +160,28 @@ impl Lane {
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
             let decoded =
                 self.decoder.decode(&message, now_ns, &mut self.sensors, &mut self.readings);
-            match decoded {
-                Ok(()) => readable.push(message),
-                Err(reject) => {
-                    self.epoch.rejects.push(partition, &message, &reject);
-                    self.metrics.rejects.at(reject.reason as usize).inc();
-                }
+            if let Err(reject) = decoded {
+                self.epoch.rejects.push(partition, &message, &reject);
+                self.metrics.rejects.at(reject.reason as usize).inc();
             }
         }
         if count == 0 {
-            self.weigh();
             return Ok(());
         }
         self.metrics.messages.inc_by(count);
         self.metrics.bytes.inc_by(bytes);
         self.see_sensors(known)?;
-        let refused = self.push(input, &readable)?;
-        let readings = readable.len() as u64 - refused;
+        let refused = self.push(input, again.map(|(message, _)| message))?;
+        let readings = self.readings.len() as u64 - refused;
         self.epoch.read(count, readings);
         self.metrics.readings.inc_by(readings);
         self.score()?;
-        self.weigh();
-        self.make_room(0)
+        self.unweighed += count;
+        if self.unweighed >= WEIGH_EVERY || self.pipeline.memory.is_tight() {
+            self.weigh();
+            self.make_room(0)?;
+        }
+        Ok(())
     }
 
     /// Notes that the input was read up to `next` without a message there (the end of a transaction,
@@ -284,8 +290,10 @@ impl Lane {
     /// Says what the lane holds in memory.
     fn weigh(&mut self) {
         let state = self.windows.memory_bytes() + self.sensors.memory_bytes();
-        let bytes = state + self.epoch.bytes() + self.flight_bytes();
-        self.share.set(bytes as u64);
+        let flight = self.flight_bytes();
+        let bytes = state + self.epoch.bytes() + flight;
+        self.share.set(bytes as u64, flight as u64);
+        self.unweighed = 0;
     }
 
     /// Tells the sensors that are new since there were `known`.

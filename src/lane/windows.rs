@@ -1,5 +1,6 @@
 //! A lane and its windows: readings in, closed windows scored, room made when memory is short.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -16,7 +17,10 @@ use crate::pipeline::Pipeline;
 impl Lane {
     /// Puts windows into files when lanes hold more than they should, or would with so many bytes more,
     /// before any is paused for it.
-    pub(super) fn make_room(&mut self, more: usize) -> Result<()> {
+    ///
+    /// # Errors
+    /// When a file can't be written; the lane is then not usable.
+    pub fn make_room(&mut self, more: usize) -> Result<()> {
         let excess = self.pipeline.memory.excess(more as u64);
         if excess > 0 {
             let excess = usize::try_from(excess).unwrap_or(usize::MAX);
@@ -31,13 +35,17 @@ impl Lane {
     pub(super) fn reserve(&mut self, messages: usize) -> Result<()> {
         let growth = self.windows.growth_bytes(messages) + self.sensors.growth_bytes(messages);
         self.make_room(growth)?;
-        self.share.set(self.share.bytes() + growth as u64);
+        self.share.reserve(growth as u64);
         Ok(())
     }
 
-    /// Adds the readings to the windows; `messages` are those that they were read from. Returns how
-    /// many are rejects after all.
-    pub(super) fn push(&mut self, input: usize, messages: &[Message<'_>]) -> Result<u64> {
+    /// Adds the readings to the windows; `messages` are those that they were read from, among others.
+    /// Returns how many are rejects after all.
+    pub(super) fn push<'m>(
+        &mut self,
+        input: usize,
+        messages: impl Iterator<Item = Message<'m>>,
+    ) -> Result<u64> {
         let clock = self.inputs[input].clock;
         let pushed =
             self.windows.push(clock, &self.readings, &self.sensors).with_context(|| {
@@ -65,8 +73,25 @@ impl Lane {
             let late = epoch::late_batch(schema, columns, offsets, partition, &pushed.late)?;
             self.epoch.keep_late(late);
         }
-        for (row, refusal) in &pushed.refused {
-            let message = &messages[*row as usize];
+        if !pushed.refused.is_empty() {
+            self.refuse(input, &pushed.refused, messages);
+        }
+        Ok(pushed.refused.len() as u64)
+    }
+
+    /// What windows have not taken becomes rejects, with the bytes that it was read from.
+    fn refuse<'m>(
+        &mut self,
+        input: usize,
+        refused: &[(u32, Refusal)],
+        messages: impl Iterator<Item = Message<'m>>,
+    ) {
+        let partition = &self.inputs[input].partition;
+        let offset = |row: &u32| self.readings.offset[*row as usize];
+        let by_offset: BTreeMap<i64, &Refusal> =
+            refused.iter().map(|(row, refusal)| (offset(row), refusal)).collect();
+        for message in messages {
+            let Some(refusal) = by_offset.get(&message.offset) else { continue };
             let reason = match refusal {
                 Refusal::Early => Reason::TooEarly,
                 Refusal::Query(why) => {
@@ -74,10 +99,9 @@ impl Lane {
                     Reason::Query
                 }
             };
-            self.epoch.rejects.push(partition, message, &Reject::new(reason));
+            self.epoch.rejects.push(partition, &message, &Reject::new(reason));
             self.metrics.rejects.at(reason as usize).inc();
         }
-        Ok(pushed.refused.len() as u64)
     }
 
     pub(super) fn score(&mut self) -> Result<()> {

@@ -23,19 +23,20 @@ impl Lanes {
             for partition in paused.collect::<Vec<i32>>() {
                 self.pause(partition, false);
             }
-        } else if let Some(runner) = self.runner() {
-            self.pause(runner, false);
+        } else if self.consuming().any(|(_, held)| held.pause.memory) {
+            self.write_early();
+            if let Some(runner) = self.runner() {
+                self.pause(runner, false);
+            }
         }
         Ok(())
     }
 
     fn relieve(&mut self) -> Result<()> {
-        // One at a time: a cut needs memory of its own until it is written.
-        if !self.consuming().any(|(_, held)| held.lane.is_in_flight()) {
-            let fullest = self.consuming().max_by_key(|(_, held)| held.lane.bytes_in_hand());
-            if let Some((_, held)) = fullest {
-                held.due |= held.lane.bytes_in_hand() > 0;
-            }
+        self.write_early();
+        // Lanes that were taken over have not been looked at yet.
+        for (_, held) in self.consuming() {
+            held.lane.make_room(0)?;
         }
         let runner = self.runner();
         if let Some(runner) = runner {
@@ -48,6 +49,20 @@ impl Lanes {
             None => self.check_hope(runner)?,
         }
         Ok(())
+    }
+
+    /// Makes the fullest lane due. One at a time: a cut needs memory of its own until it is written.
+    fn write_early(&mut self) {
+        if self.consuming().any(|(_, held)| held.lane.is_in_flight()) {
+            return;
+        }
+        let now = self.now();
+        let fullest = self.consuming().max_by_key(|(_, held)| held.lane.bytes_in_hand());
+        if let Some((_, held)) = fullest
+            && held.lane.bytes_in_hand() > 0
+        {
+            held.due_since.get_or_insert(now);
+        }
     }
 
     /// The lane that goes on: the one that does, as long as it has input; then the one furthest behind. None

@@ -28,8 +28,10 @@ pub(super) enum Held {
 pub(super) struct Consuming {
     pub lane: Lane,
     pub opened_at: Instant,
-    /// Its interval is over.
-    pub due: bool,
+    /// Its interval is over, since then.
+    pub due_since: Option<Instant>,
+    /// It should be cut, and memory has no room for it now.
+    deferred: bool,
     pub pause: Pause,
     /// Has not ended until the lane commits again.
     pub trouble: Option<Trouble>,
@@ -85,7 +87,7 @@ impl Held {
 
 impl Consuming {
     pub fn new(lane: Lane, trouble: Option<Trouble>, opened_at: Instant) -> Self {
-        Self { lane, opened_at, due: false, pause: Pause::default(), trouble }
+        Self { lane, opened_at, due_since: None, deferred: false, pause: Pause::default(), trouble }
     }
 
     /// Takes down a finished commit and, when the lane is due or full and `may_cut`, cuts the next.
@@ -97,8 +99,11 @@ impl Consuming {
         if settled.is_some() {
             self.trouble = None;
         }
-        if may_cut && (self.due || self.lane.wants_commit()) && !self.lane.is_in_flight() {
-            self.due = false;
+        let wanted =
+            (self.due_since.is_some() || self.lane.wants_commit()) && !self.lane.is_in_flight();
+        self.deferred = wanted && !may_cut;
+        if wanted && may_cut {
+            self.due_since = None;
             if !self.lane.cut(now_us)? {
                 // All that was read is in the lake.
                 self.trouble = None;
@@ -107,9 +112,9 @@ impl Consuming {
         Ok(settled)
     }
 
-    /// Whether it should not be fed before the epoch in flight has landed.
+    /// Whether it should not be fed before the epoch in flight has landed, or before it can be cut.
     pub fn is_full(&self) -> bool {
-        self.lane.is_in_flight() && self.lane.wants_commit()
+        (self.lane.is_in_flight() || self.deferred) && self.lane.wants_commit()
     }
 
     /// Begins to let the lane go: what is in hand is on its way into the lake when this returns, unless

@@ -10,7 +10,7 @@ use tidegauge_ingest::{Batch, Ends, Source};
 use tidegauge_serve::Dropped;
 
 use super::gap;
-use super::held::{Held, Pause};
+use super::held::{Consuming, Held, Pause};
 use super::orders::Orders;
 use super::release::tell;
 use super::trouble::Trouble;
@@ -116,9 +116,18 @@ impl Lanes {
         let (mut told, mut failed, mut full) = (Vec::new(), Vec::new(), Vec::new());
         let now_us = self.pipeline.clock.now_us();
         let mut flying = self.held.values().any(Held::is_in_flight);
+        let now = self.now();
+        let mut lanes: Vec<(i32, &mut Consuming)> = Vec::new();
         for (&number, held) in &mut self.held {
             let Held::Consuming(held) = held else { continue };
-            held.due |= due == Due::All;
+            if due == Due::All {
+                held.due_since.get_or_insert(now);
+            }
+            lanes.push((number, held));
+        }
+        // Who has waited for longest goes first.
+        lanes.sort_by_key(|(number, held)| (held.due_since.is_none(), held.due_since, *number));
+        for (number, held) in lanes {
             // Where memory is short one epoch is written at a time: its state is there twice meanwhile.
             let may_cut = !flying || self.pipeline.memory.has_room(held.lane.cut_bytes() as u64);
             let settled = held.commit(now_us, may_cut);

@@ -57,8 +57,9 @@ impl Orders {
         match self.try_all(source) {
             Ok(()) => self.trouble = None,
             Err(error @ KafkaError::Transient { .. }) => {
-                if self.trouble.is_none() {
-                    tracing::warn!(%error, "the source will be asked again");
+                match self.trouble {
+                    None => tracing::warn!(%error, "the source will be asked again"),
+                    Some(_) => tracing::info!(%error, "the source has still not done it"),
                 }
                 let trouble = self.trouble.get_or_insert_with(|| Trouble::new(now));
                 trouble.again(now, bound, error.into(), |wait| wait)?;

@@ -98,7 +98,7 @@ fn messages(project: &Project, partition: i32) -> u64 {
 }
 
 /// Waits until so many messages of a partition are committed.
-fn committed(project: &Project, partition: i32, count: u64) {
+pub fn committed(project: &Project, partition: i32, count: u64) {
     eventually(&format!("{count} messages of partition {partition} in the ledger"), || {
         (messages(project, partition) >= count).then_some(())
     });

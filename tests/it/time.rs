@@ -8,6 +8,7 @@ use std::time::Duration;
 use tidegauge_flow::time::{NANOS, rfc3339};
 use tidegauge_ingest::kafka::{Compression, Outgoing, Producer, ProducerSettings};
 
+use crate::group::committed;
 use crate::harness::{MEAN, Project, data, eventually, kafka};
 use crate::metrics::get;
 use crate::recovery::epochs;
@@ -48,8 +49,9 @@ fn fm_06_partitions_that_are_days_apart_are_caught_up_by_one_worker_without_a_la
         "0",
     ]);
     let producer = producer(&brokers, &project.topic);
-    // The newest day comes first, so that a watermark over all partitions would call the others late.
+    // The newest day is read first, so that a watermark over all partitions would call the others late.
     const EACH: i64 = 3_000;
+    let running = project.start_run(&["--set", "source.threads=1"]);
     for partition in (0..4).rev() {
         for second in 0..EACH {
             let time = START_NS + i64::from(partition) * 40 * DAY_NS + second * NANOS;
@@ -59,8 +61,10 @@ fn fm_06_partitions_that_are_days_apart_are_caught_up_by_one_worker_without_a_la
                 .send(Outgoing { payload, partition, ..Outgoing::default() })
                 .expect("there is room");
         }
+        producer.flush(Duration::from_secs(30)).expect("delivered");
+        committed(&project, partition, EACH as u64);
     }
-    producer.flush(Duration::from_secs(30)).expect("delivered");
+    assert!(running.sigterm().success());
     project.ok(&["run", "-c", "tidegauge.toml", "--until-idle", "2s", "--set", "source.threads=1"]);
     assert_eq!(project.number("SELECT count(*) FROM late"), 0);
     let sums = project.query(

@@ -319,7 +319,7 @@ impl Batch for Messages {
         self.0.iter().map(|(_, run)| run.len()).sum()
     }
 
-    fn runs(&self) -> impl Iterator<Item = (i32, impl Iterator<Item = Message<'_>>)> {
+    fn runs(&self) -> impl Iterator<Item = (i32, impl Iterator<Item = Message<'_>> + Clone)> {
         self.0.iter().map(|(partition, run)| (*partition, run.iter().filter_map(message)))
     }
 }

@@ -10,6 +10,7 @@ use super::header::Header;
 use super::{MAGIC, VERSION, refuse};
 use crate::error::AggregateError;
 use crate::spill::SpillFile;
+use crate::windows::part;
 
 /// The windows of a lane as they were at a cut. See [`crate::Windows::cut`].
 pub struct Frozen {
@@ -72,7 +73,7 @@ impl Frozen {
     /// Roughly how many bytes it will be.
     pub fn bytes_about(&self) -> usize {
         let section = |section: &Section| match section {
-            Section::Batch(batch) => batch.get_array_memory_size(),
+            Section::Batch(batch) => batch.columns().iter().map(part::column_bytes).sum(),
             Section::Spilled(file) => usize::try_from(file.bytes()).unwrap_or(0),
         };
         4096 + self.sections.iter().map(section).sum::<usize>() * 9 / 8

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::watermark::PartitionClock;
-use crate::windows::run::Run;
+use crate::windows::run::{Place, Run};
 
 /// Version 2.
 #[derive(Debug, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub(super) struct Header {
     /// The lane's watermark, nanoseconds.
     pub watermark: Option<i64>,
     pub closed_before: Option<i64>,
+    /// Windows that ended before are not held any more.
+    pub given_up_before: Option<i64>,
     /// The newest time of each sensor is saved.
     pub sensor_clocks: bool,
     pub panes: Vec<PaneHeader>,
@@ -62,11 +64,14 @@ fn always() -> bool {
 pub(super) struct RunHeader {
     pub groups: usize,
     pub readings: u64,
+    /// It was in a file.
+    pub spilled: bool,
 }
 
 impl RunHeader {
     pub(super) fn of(run: &Run) -> Self {
-        Self { groups: run.groups(), readings: run.readings() }
+        let spilled = matches!(run.place(), Place::Spilled(_));
+        Self { groups: run.groups(), readings: run.readings(), spilled }
     }
 }
 
@@ -103,6 +108,7 @@ impl From<HeaderV1> for Header {
                 .collect(),
             watermark: old.watermark.lane,
             closed_before: old.closed_before,
+            given_up_before: old.closed_before,
             sensor_clocks: false,
             panes: old.panes,
             ids: old.ids,

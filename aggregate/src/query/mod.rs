@@ -11,7 +11,7 @@ mod steps;
 mod window;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::compute::{concat, concat_batches};
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::GroupsAccumulator;
 use sha2::{Digest, Sha256};
@@ -207,6 +207,23 @@ pub(crate) struct Arguments {
     pub rows: Vec<u32>,
     /// Per aggregate its argument columns, parallel to `rows`.
     pub values: Vec<Vec<ArrayRef>>,
+}
+
+impl Arguments {
+    /// Parts that were computed one by one, as one. There is at least one.
+    pub(crate) fn concat(parts: &[Self]) -> Result<Self, AggregateError> {
+        let rows = parts.iter().flat_map(|part| part.rows.iter().copied()).collect();
+        let Some(first) = parts.first() else { return Ok(Self { rows, values: Vec::new() }) };
+        let column = |aggregate: usize, column: usize| -> Result<ArrayRef, AggregateError> {
+            let arrays = parts.iter().map(|part| &*part.values[aggregate][column]);
+            Ok(concat(&arrays.collect::<Vec<_>>())?)
+        };
+        let of = |(aggregate, columns): (usize, &Vec<ArrayRef>)| {
+            (0..columns.len()).map(|n| column(aggregate, n)).collect::<Result<Vec<_>, _>>()
+        };
+        let values = first.values.iter().enumerate().map(of).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { rows, values })
+    }
 }
 
 /// Ties a checkpoint to the plan: the canonical text and the input's columns.

@@ -83,6 +83,8 @@ pub struct Windows {
     pub(crate) panes: BTreeMap<i64, Pane>,
     /// All windows that end before this instant have been closed.
     pub(crate) closed_before: Option<i64>,
+    /// Windows that end before this instant are held no more.
+    pub(crate) given_up_before: Option<i64>,
     /// Closed windows that have had late readings, by their end.
     pub(crate) held: BTreeMap<i64, Held>,
     /// Rows that were evaluated and not fetched yet.
@@ -107,6 +109,7 @@ impl Windows {
             time,
             panes: BTreeMap::new(),
             closed_before: None,
+            given_up_before: None,
             held: BTreeMap::new(),
             ready: VecDeque::new(),
             revisions_due: false,

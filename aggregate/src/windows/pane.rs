@@ -48,7 +48,7 @@ impl Default for State {
 
 impl State {
     fn frozen(state: Vec<Vec<ArrayRef>>) -> Self {
-        let bytes = state.iter().flatten().map(|column| column.get_array_memory_size()).sum();
+        let bytes = state.iter().flatten().map(part::column_bytes).sum();
         Self::Frozen(Arc::new(state), bytes)
     }
 }
@@ -100,7 +100,8 @@ impl Pane {
     pub(crate) fn growth_bytes(&self, groups: usize) -> usize {
         let len = self.groups.len();
         let doubles = (len + groups).next_power_of_two() > len.next_power_of_two();
-        if doubles { self.memory_bytes() } else { 0 }
+        let runs: usize = self.runs.iter().map(Run::memory_bytes).sum();
+        if len > 0 && doubles { self.memory_bytes() - runs } else { 0 }
     }
 
     /// Bytes in files.

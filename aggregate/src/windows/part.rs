@@ -11,6 +11,13 @@ use tidegauge_flow::SensorId;
 
 use crate::error::AggregateError;
 
+/// Bytes of a column. One that was read from a checkpoint shares its buffer with its neighbours: only its
+/// own part counts.
+pub(crate) fn column_bytes(column: &ArrayRef) -> usize {
+    let data = column.to_data();
+    data.get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+}
+
 /// Columns before the states.
 const BEFORE: usize = 2;
 

@@ -105,12 +105,15 @@ impl Windows {
         let arguments = match computed {
             Ok(arguments) => arguments,
             Err(_) => {
-                self.set_aside(readings, &all, sensors, &mut pushed.refused);
+                let mut good = Vec::new();
+                self.set_aside(readings, &all, sensors, &mut good, &mut pushed.refused);
                 let refused = pushed.refused.iter().map(|(row, _)| *row as usize);
                 refused.for_each(|row| rows[row] = Row::Refused);
-                let kept = |row: &u32| !matches!(rows[*row as usize], Row::Refused);
-                let good: Vec<u32> = all.into_iter().filter(kept).collect();
-                self.query.arguments(readings, &good, sensors)?
+                match good.is_empty() {
+                    true => self.query.arguments(readings, &[], sensors)?,
+                    // Computed together they might fail again: AND looks at its right side by batches.
+                    false => Arguments::concat(&good)?,
+                }
             }
         };
         for (index, &row) in arguments.rows.iter().enumerate() {
@@ -119,21 +122,23 @@ impl Windows {
         Ok((arguments, rows))
     }
 
-    /// Halves the rows until those are found that cannot be computed.
+    /// Halves the rows until those are found that cannot be computed; the others are `good`, in order.
     fn set_aside(
         &self,
         readings: &Readings,
         rows: &[u32],
         sensors: &Sensors,
+        good: &mut Vec<Arguments>,
         refused: &mut Vec<(u32, Refusal)>,
     ) {
-        let Err(error) = self.query.arguments(readings, rows, sensors) else { return };
-        if let [row] = rows {
-            refused.push((*row, Refusal::Query(error.to_string())));
-        } else {
-            let (first, second) = rows.split_at(rows.len() / 2);
-            self.set_aside(readings, first, sensors, refused);
-            self.set_aside(readings, second, sensors, refused);
+        match (self.query.arguments(readings, rows, sensors), rows) {
+            (Ok(arguments), _) => good.push(arguments),
+            (Err(error), [row]) => refused.push((*row, Refusal::Query(error.to_string()))),
+            (Err(_), _) => {
+                let (first, second) = rows.split_at(rows.len() / 2);
+                self.set_aside(readings, first, sensors, good, refused);
+                self.set_aside(readings, second, sensors, good, refused);
+            }
         }
     }
 
@@ -179,7 +184,8 @@ impl Windows {
     #[inline]
     fn is_over(&self, pane: i64, watermark: i64) -> bool {
         let held = self.settings.allowed_lateness_ns.unwrap_or(0);
-        self.query.window().last_end(pane).saturating_add(held) < watermark
+        let end = self.query.window().last_end(pane);
+        end.saturating_add(held) < watermark || self.given_up_before.is_some_and(|at| end < at)
     }
 
     /// True when windows have to be evaluated before a reading enters the pane, because they closed

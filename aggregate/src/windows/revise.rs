@@ -96,7 +96,9 @@ impl Windows {
         let spec = *self.query.window();
         let ends = (spec.first_end(pane)..=spec.last_end(pane).min(passed))
             .step_by(usize::try_from(spec.slide_ns).unwrap_or(usize::MAX));
-        for end in ends.filter(|end| end.saturating_add(lateness) >= passed) {
+        let given_up = self.given_up_before.unwrap_or(i64::MIN);
+        let held = |end: &i64| end.saturating_add(lateness) >= passed && *end >= given_up;
+        for end in ends.filter(held) {
             let held = self.held.entry(end).or_default();
             for sensor in sensors.clone() {
                 *held.pending.entry(sensor).or_insert(0) += 1;
@@ -138,6 +140,12 @@ impl Windows {
 
     /// Gives up what has been held for long enough.
     pub(super) fn expire(&mut self) {
+        // For good: a later run that holds windows for longer has nothing of these.
+        let given_up = match self.settings.allowed_lateness_ns {
+            Some(lateness) => self.passed_end().map(|passed| passed.saturating_sub(lateness)),
+            None => self.closed_before,
+        };
+        self.given_up_before = self.given_up_before.max(given_up);
         // What an earlier run held goes, if this one holds nothing.
         let lateness = self.settings.allowed_lateness_ns;
         let Some(passed) =

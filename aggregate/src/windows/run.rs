@@ -54,7 +54,7 @@ impl Run {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         match &self.place {
-            Place::Memory(part) => part.get_array_memory_size(),
+            Place::Memory(part) => part.columns().iter().map(part::column_bytes).sum(),
             Place::Spilled(_) => 0,
         }
     }

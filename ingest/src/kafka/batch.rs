@@ -223,7 +223,7 @@ impl Batch for MessageBatch<'_> {
         Self::len(self)
     }
 
-    fn runs(&self) -> impl Iterator<Item = (i32, impl Iterator<Item = Message<'_>>)> {
+    fn runs(&self) -> impl Iterator<Item = (i32, impl Iterator<Item = Message<'_>> + Clone)> {
         Self::runs(self)
     }
 }

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol};
-use rdkafka::error::{KafkaError as NativeError, KafkaResult};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::KafkaError as NativeError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use super::batch::{Forward, Inbox, MessageBatch, Stray, c_name, member_epoch};
-use super::client::{Client, bare_list, offset_list, seek, set_back};
+use super::client::{Client, bare_list, offset_list, set_back};
 use super::context::{Membership, Rebalance, let_go};
 use super::error::KafkaError;
 use super::handed::Handed;
@@ -26,6 +26,7 @@ use super::settings::KafkaSettings;
 use super::trouble::{Trouble, code_name};
 use crate::source::{Begin, LaneOwner, Leave, Origins, Revoked, Source};
 
+mod assign;
 #[cfg(test)]
 mod tests;
 
@@ -38,9 +39,6 @@ const LEAVE_LINGER: Duration = Duration::from_millis(100);
 
 /// How long after joining a share of something may follow: a question for the topic's name lies between.
 const ASSIGNMENT_MAX: Duration = Duration::from_secs(1);
-
-/// How long librdkafka may refuse a position before its partition is assigned anew.
-const ADRIFT_MAX: Duration = Duration::from_secs(1);
 
 /// What a closing consumer could not do.
 pub type Release = Result<(), KafkaError>;
@@ -65,6 +63,8 @@ pub struct Consumer {
     paused: RefCell<BTreeSet<i32>>,
     /// Since when librdkafka refuses to go where it is told.
     adrift: Option<Instant>,
+    /// What a failed assignment was to read. It is ours still, and librdkafka may read none of it.
+    unfinished: BTreeMap<i32, Begin>,
     /// Last: it is closed when nobody holds a queue of it any more.
     client: Client,
 }
@@ -109,6 +109,7 @@ impl Consumer {
             origins: TopicOrigins::new(settings, observer),
             paused: RefCell::default(),
             adrift: None,
+            unfinished: BTreeMap::new(),
             client: Client::new(client, &settings.topic),
         })
     }
@@ -238,55 +239,6 @@ impl Consumer {
         set_back(&self.client, &self.settings.topic, &moved.collect::<Vec<_>>())
     }
 
-    /// Reads held partitions from these offsets on, forwards or backwards. What librdkafka has queued of
-    /// them is thrown away; a pause is over.
-    ///
-    /// # Errors
-    /// [`KafkaError::Transient`]: nothing of them is delivered until it is repeated with success.
-    pub fn seek(&mut self, next: &[(i32, i64)]) -> Result<(), KafkaError> {
-        let ours = |(p, _): &&(i32, i64)| self.forwards.contains_key(p);
-        let next: Vec<(i32, i64)> = next.iter().filter(ours).copied().collect();
-        let partitions: Vec<i32> = next.iter().map(|(partition, _)| *partition).collect();
-        partitions.iter().for_each(|partition| self.handed.hold(*partition));
-        self.paused.borrow_mut().retain(|partition| !partitions.contains(partition));
-        // Resumed first: a resume goes on from where librdkafka stopped, the seek then says where to.
-        let list = bare_list(&self.settings.topic, &partitions);
-        let sought = self.client.resume(&list).and_then(|()| {
-            seek(&self.client, &self.settings.topic, &next)?;
-            next.iter().for_each(|(partition, offset)| self.handed.begin(*partition, *offset));
-            Ok(())
-        });
-        let moved = sought.or_else(|error| {
-            // Right after an assignment it is only too early.
-            let since = *self.adrift.get_or_insert_with(Instant::now);
-            match since.elapsed() >= ADRIFT_MAX {
-                true => self.assign_anew(&next),
-                false => Err(error),
-            }
-        });
-        if moved.is_ok() {
-            self.adrift = None;
-        }
-        moved.map_err(|e| KafkaError::transient(format!("go to the positions {next:?}"), e))
-    }
-
-    /// A topic that was deleted and made anew has stopped librdkafka's reading of its partitions for good;
-    /// only an assignment begins it again.
-    fn assign_anew(&mut self, next: &[(i32, i64)]) -> KafkaResult<()> {
-        next.iter().for_each(|(partition, offset)| self.handed.begin(*partition, *offset));
-        let is_wanted = |(p, _): &(i32, Begin)| next.iter().any(|(wanted, _)| wanted == p);
-        let all: Vec<(i32, Begin)> = self.handed.begins().collect();
-        match self.client.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => {
-                let some: Vec<(i32, Begin)> = all.into_iter().filter(is_wanted).collect();
-                let partitions: Vec<i32> = some.iter().map(|(partition, _)| *partition).collect();
-                self.client.incremental_unassign(&bare_list(&self.settings.topic, &partitions))?;
-                self.assign(&some)
-            }
-            _ => self.assign(&all),
-        }
-    }
-
     /// Where partitions begin and end, by a client of its own.
     pub fn origins(&self) -> &TopicOrigins {
         &self.origins
@@ -376,53 +328,6 @@ impl Consumer {
         assigned.map_err(|e| KafkaError::transient("assign partitions", e))
     }
 
-    fn assign(&mut self, next: &[(i32, Begin)]) -> KafkaResult<()> {
-        let topic = self.settings.topic.as_str();
-        let mut list = TopicPartitionList::with_capacity(next.len());
-        for &(partition, begin) in next {
-            list.add_partition_offset(
-                topic,
-                partition,
-                match begin {
-                    Begin::At(offset) => Offset::Offset(offset),
-                    // Never out of range, and nothing old is fetched in vain.
-                    Begin::Later => Offset::End,
-                },
-            )?;
-        }
-        let cooperative =
-            matches!(self.client.rebalance_protocol(), RebalanceProtocol::Cooperative);
-        if !cooperative && !self.forwards.is_empty() {
-            self.client.unassign()?;
-            self.forwards.clear();
-            self.handed.clear();
-        }
-        for &(partition, begin) in next {
-            match begin {
-                Begin::At(offset) => self.handed.begin(partition, offset),
-                Begin::Later => self.handed.hold(partition),
-            }
-            let forward = self.inbox.forward(&self.topic, partition);
-            let failed = NativeError::Subscription(format!("partition {partition} has no queue"));
-            self.forwards.insert(partition, forward.ok_or(failed)?);
-        }
-        if cooperative {
-            self.client.incremental_assign(&list)?;
-        } else {
-            self.client.assign(&list)?;
-        }
-        let all: Vec<i32> = next.iter().map(|(partition, _)| *partition).collect();
-        let paused = self.paused.borrow();
-        let is_still = |(p, begin): &&(i32, Begin)| *begin == Begin::Later || paused.contains(p);
-        let still: Vec<i32> = next.iter().filter(is_still).map(|(p, _)| *p).collect();
-        // A pause of an earlier time with the partition may still stand.
-        self.client.resume(&bare_list(&self.settings.topic, &all))?;
-        match still.is_empty() {
-            true => Ok(()),
-            false => self.client.pause(&bare_list(&self.settings.topic, &still)),
-        }
-    }
-
     /// The owner's part of a revocation.
     fn release<O: LaneOwner>(&mut self, owner: &mut O, gone: &[i32], how: Revoked) -> Release {
         if gone.is_empty() {
@@ -443,18 +348,9 @@ impl Consumer {
         self.forwards.retain(|partition, _| !gone.contains(partition));
         self.paused.borrow_mut().retain(|partition| !gone.contains(partition));
         self.handed.end(gone);
+        self.unfinished.retain(|partition, _| !gone.contains(partition));
         self.assigned &= !self.forwards.is_empty();
         Ok(())
-    }
-
-    /// After each answer to a rebalance. An eager protocol keeps nothing, so there is nothing to do then.
-    fn set_all_back(&mut self) -> Result<(), KafkaError> {
-        let moved: Vec<_> = self.handed.moved().collect();
-        set_back(&self.client, &self.settings.topic, &moved).inspect_err(|error| {
-            if let KafkaError::Fatal { code, reason } = error {
-                self.trouble.end(code.clone(), reason.clone());
-            }
-        })
     }
 
     /// Serves what waits in the main queue. A poll serves one event, and `None` may mean that it did.

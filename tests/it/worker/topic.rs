@@ -189,7 +189,7 @@ impl Batch for MemoryBatch {
         self.0.iter().map(|(_, messages)| messages.len()).sum()
     }
 
-    fn runs(&self) -> impl Iterator<Item = (i32, impl Iterator<Item = Message<'_>>)> {
+    fn runs(&self) -> impl Iterator<Item = (i32, impl Iterator<Item = Message<'_>> + Clone)> {
         self.0.iter().map(|(partition, messages)| (*partition, messages.iter().map(as_message)))
     }
 }

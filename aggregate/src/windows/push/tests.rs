@@ -120,3 +120,17 @@ fn w_09_adjusting_moves_a_reading_to_a_later_window_and_leaves_its_own_time() {
     collect(Some(rows), &mut out);
     assert_eq!(out, [((1, 15 * S), (2, 2.0))].into());
 }
+
+#[test]
+fn fm_17_a_guarded_condition_stops_nothing_though_it_fails_in_batches() {
+    // AND looks at its right side for all rows of a batch when many of them pass the left one.
+    let condition = r#"WHERE "Value" <> 0 AND 100 / CAST("Value" AS BIGINT) > 3"#;
+    let query = query(r#"sum("Value") AS s"#, condition, TUMBLE);
+    let mut sensors = sensors();
+    let mut windows = Windows::new(query, settings(0), 1);
+    let events: Vec<Event> = (0..40).map(|n| (1, S, if n % 4 == 0 { 0.0 } else { 2.0 })).collect();
+    let readings = batch(&events, &mut sensors);
+    let pushed = windows.push(0, &readings, &sensors).expect("goes on");
+    assert_eq!(pushed.aggregated + pushed.filtered + pushed.refused.len() as u64, 40);
+    assert_eq!(pushed.aggregated, 30);
+}

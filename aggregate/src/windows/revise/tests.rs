@@ -244,3 +244,31 @@ fn what_was_held_is_told_and_let_go_when_a_later_run_holds_nothing() {
     assert_eq!(rows, [((1, 5 * S, 1), (2, 2.0)), ((1, 10 * S, 0), (1, 1.0))].into());
     assert_eq!((windows.open_readings(), windows.held_windows()), (1, 0));
 }
+
+#[test]
+fn fm_01_windows_that_were_given_up_are_not_revised_when_a_later_run_holds_them_for_longer() {
+    let query = query(r#"sum("Value") AS s"#, "", r#"tumble("TS", INTERVAL '5 seconds')"#);
+    let none = settings(0);
+    let short = WindowSettings { allowed_lateness_ns: Some(S), ..none };
+    for before in [none, short] {
+        let mut sensors = sensors();
+        let mut windows = Windows::new(query.clone(), before, 1);
+        let readings = batch(&[(1, 2 * S, 1.0), (1, 13 * S, 1.0)], &mut sensors);
+        windows.push(0, &readings, &sensors).expect("pushes");
+        let mut rows = Rows::new();
+        collect(windows.close(&sensors).expect("closes"), &mut rows);
+        assert_eq!(rows, [((1, 5 * S, 0), (1, 1.0))].into());
+        let bytes = windows.checkpoint(&sensors).expect("saves");
+        let long = WindowSettings { allowed_lateness_ns: Some(3600 * S), ..none };
+        let restored = Windows::restore(&bytes, query.clone(), long, 9, None);
+        let (mut windows, mut sensors) = restored.expect("restores");
+        // One for a window whose contents are gone, one for a window that is still held.
+        let readings = batch(&[(1, 4 * S, 9.0), (1, 14 * S, 1.0)], &mut sensors);
+        let pushed = windows.push(0, &readings, &sensors).expect("pushes");
+        assert_eq!(pushed.late.len(), 1, "{before:?}");
+        windows.drain();
+        let mut rows = Rows::new();
+        collect(windows.close(&sensors).expect("closes"), &mut rows);
+        assert_eq!(rows, [((1, 15 * S, 0), (2, 2.0))].into());
+    }
+}

@@ -37,7 +37,11 @@ fn fill(broker: &EmbeddedBroker) {
 }
 
 fn member(broker: &EmbeddedBroker) -> Consumer {
-    let strategy = ("partition.assignment.strategy".into(), "cooperative-sticky".into());
+    member_with(broker, "cooperative-sticky")
+}
+
+fn member_with(broker: &EmbeddedBroker, strategy: &str) -> Consumer {
+    let strategy = ("partition.assignment.strategy".into(), strategy.into());
     let settings = KafkaSettings {
         brokers: broker.bootstrap().into(),
         topic: "demo".into(),
@@ -109,4 +113,29 @@ fn a_partition_that_cannot_be_set_back_is_a_fatal_error() {
     assert!(error.to_string().contains("demo"), "{error}");
     let polled = consumer.poll(&mut FromZero, 1, Duration::ZERO).err().expect("for good");
     assert!(matches!(polled, KafkaError::Fatal { .. }), "{polled:?}");
+}
+
+#[test]
+fn fm_38_an_assignment_that_failed_half_way_is_made_whole_by_the_next_try() {
+    for strategy in ["range", "cooperative-sticky"] {
+        let broker = EmbeddedBroker::start("demo", 1).expect("a broker");
+        fill(&broker);
+        let (mut consumer, mut offsets) = (member_with(&broker, strategy), Vec::new());
+        read(&mut consumer, &mut offsets, 30);
+        // As when the topic was made anew and the client does not know its partitions yet: what there was
+        // is taken away, and the queue of the partition is not to be had.
+        match strategy {
+            "range" => consumer.client.unassign().expect("taken away"),
+            _ => {
+                consumer.client.incremental_unassign(&bare_list("demo", &[0])).expect("taken away")
+            }
+        }
+        consumer.forwards.clear();
+        consumer.handed.hold(0);
+        consumer.unfinished.insert(0, Begin::At(30));
+        consumer.seek(&[(0, 30)]).expect("read again");
+        read(&mut consumer, &mut offsets, COUNT as usize);
+        assert_eq!(offsets, (0..COUNT).collect::<Vec<_>>(), "{strategy}");
+        assert!(consumer.unfinished.is_empty());
+    }
 }
