@@ -55,7 +55,11 @@ impl Orders {
             return Ok(());
         }
         match self.try_all(source) {
-            Ok(()) => self.trouble = None,
+            Ok(()) => {
+                if self.trouble.take().is_some() {
+                    tracing::info!("the source has done it now");
+                }
+            }
             Err(error @ KafkaError::Transient { .. }) => {
                 match self.trouble {
                     None => tracing::warn!(%error, "the source will be asked again"),

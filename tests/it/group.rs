@@ -252,7 +252,7 @@ fn fm_38_a_topic_that_is_made_anew_under_a_run_is_read_from_its_beginning() {
     let Some(brokers) = kafka() else { return };
     let project = project(&brokers, 1, QUICK);
     publish(&project, 0, 1, 0, 20);
-    let mut running = project.start_run(&["--set", "source.on_gap=skip"]);
+    let mut running = project.start_run_telling("info", &["--set", "source.on_gap=skip"]);
     committed(&project, 0, 20);
     make_anew(&project, 1);
     publish(&project, 0, 1, 20, 40);

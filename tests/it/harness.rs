@@ -180,7 +180,13 @@ commit_every = "200ms"
 
     /// Starts `run` in the background.
     pub fn start_run(&self, args: &[&str]) -> Running {
+        self.start_run_telling("warn", args)
+    }
+
+    /// The same with another level of the log, for what is hard to see from outside.
+    pub fn start_run_telling(&self, level: &str, args: &[&str]) -> Running {
         let mut command = self.command(&["run", "-c", "tidegauge.toml"]);
+        command.env("TIDEGAUGE_LOG_LEVEL", level);
         let child = command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         Running(child.expect("the binary starts"))
     }

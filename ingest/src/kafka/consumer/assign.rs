@@ -59,6 +59,7 @@ impl Consumer {
     /// That may fail half-way, as long as the client's metadata does not have the new topic: then
     /// nothing is forgotten, and the next try does all of it.
     fn assign_anew(&mut self, next: &[(i32, i64)]) -> KafkaResult<()> {
+        tracing::info!(topic = self.settings.topic, ?next, "partitions are assigned anew");
         let mut wanted = std::mem::take(&mut self.unfinished);
         wanted.extend(next.iter().map(|(partition, offset)| (*partition, Begin::At(*offset))));
         let assigned = match self.client.rebalance_protocol() {
