@@ -161,36 +161,42 @@ fn random_readings(seed: u64) -> Vec<(i64, i64, i64)> {
     (0..400).map(|_| reading()).collect()
 }
 
+/// The lake of an undisturbed lane over a seed's readings, and that of one with other batches and
+/// commits that dies now and then: what it has not committed is gone, and is read again.
+fn replayed(seed: u64, settings: &[&str]) -> (Bench, Bench) {
+    let texts = messages(&random_readings(seed));
+    let calm = Bench::new(settings);
+    let mut lane = calm.lane();
+    feed(&mut lane, &texts, 0, texts.len());
+    lane.drain().expect("drains");
+    lane.commit(1).expect("commits");
+
+    let stormy = Bench::new(settings);
+    let mut random = ChaCha8Rng::seed_from_u64(seed + 1000);
+    let mut lane = stormy.lane();
+    let mut at = 0;
+    while at < texts.len() {
+        let to = (at + random.random_range(1..60)).min(texts.len());
+        feed(&mut lane, &texts, at, to);
+        at = to;
+        match random.random_range(0..4) {
+            0 => drop(lane.commit(1).expect("commits")),
+            1 => {
+                lane = stormy.lane();
+                at = lane.position_of(&Partition::new("t", 0)).unwrap_or(0) as usize;
+            }
+            _ => {}
+        }
+    }
+    lane.drain().expect("drains");
+    lane.commit(1).expect("commits");
+    (calm, stormy)
+}
+
 #[test]
 fn fm_22_replays_with_other_batches_and_commits_give_the_lake_of_an_undisturbed_run() {
     for seed in 0..12 {
-        let texts = messages(&random_readings(seed));
-        let calm = Bench::new(&[]);
-        let mut lane = calm.lane();
-        feed(&mut lane, &texts, 0, texts.len());
-        lane.drain().expect("drains");
-        lane.commit(1).expect("commits");
-
-        let stormy = Bench::new(&[]);
-        let mut random = ChaCha8Rng::seed_from_u64(seed + 1000);
-        let mut lane = stormy.lane();
-        let mut at = 0;
-        while at < texts.len() {
-            let to = (at + random.random_range(1..60)).min(texts.len());
-            feed(&mut lane, &texts, at, to);
-            at = to;
-            match random.random_range(0..4) {
-                0 => drop(lane.commit(1).expect("commits")),
-                1 => {
-                    // Dies: what is not committed is gone, and is read again.
-                    lane = stormy.lane();
-                    at = lane.position_of(&Partition::new("t", 0)).unwrap_or(0) as usize;
-                }
-                _ => {}
-            }
-        }
-        lane.drain().expect("drains");
-        lane.commit(1).expect("commits");
+        let (calm, stormy) = replayed(seed, &[]);
         assert_eq!(stormy.rows(), calm.rows(), "seed {seed}");
         assert_eq!(stormy.count("late"), calm.count("late"), "seed {seed}");
         stormy.prove();

@@ -1,6 +1,7 @@
 //! A pipeline of its own for each test: a folder, a topic, a configuration, and the binary.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +12,9 @@ use tempfile::TempDir;
 
 /// How long anything may take before the test calls it stuck.
 pub const PATIENCE: Duration = Duration::from_secs(120);
-/// The number of the next topic of this process.
+/// Lines of a process's log that a failed test shows.
+const SHOWN: usize = 100;
+/// The number of the next topic, or log, of this process.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// The value of a variable that a test needs; `None` means that it is skipped, which it says.
@@ -187,8 +190,10 @@ commit_every = "200ms"
     pub fn start_run_telling(&self, level: &str, args: &[&str]) -> Running {
         let mut command = self.command(&["run", "-c", "tidegauge.toml"]);
         command.env("TIDEGAUGE_LOG_LEVEL", level);
-        let child = command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        Running(child.expect("the binary starts"))
+        let log = self.path(&format!("run-{}.log", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let file = File::create(&log).expect("a file for the log");
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        Running { child: command.spawn().expect("the binary starts"), log }
     }
 
     /// Reads the topic to its end.
@@ -234,18 +239,21 @@ commit_every = "200ms"
     }
 }
 
-/// A process of the test; killed when the test ends.
-pub struct Running(Child);
+/// A process of the test; killed when the test ends, and its log shown when the test failed.
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
 
 impl Running {
     pub fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     /// As a loss of power would end it.
     pub fn sigkill(mut self) {
-        self.0.kill().expect("it is ours to kill");
-        self.0.wait().expect("it ends");
+        self.child.kill().expect("it is ours to kill");
+        self.child.wait().expect("it ends");
     }
 
     /// Asks for an orderly end and waits for it.
@@ -256,17 +264,23 @@ impl Running {
     }
 
     pub fn wait(&mut self) -> ExitStatus {
-        eventually("the process to end", || self.0.try_wait().expect("it can be waited for"))
+        eventually("the process to end", || self.child.try_wait().expect("it can be waited for"))
     }
 
     pub fn is_running(&mut self) -> bool {
-        self.0.try_wait().expect("it can be waited for").is_none()
+        self.child.try_wait().expect("it can be waited for").is_none()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let lines: Vec<&str> = said.lines().collect();
+            println!("process {} said, at the end:", self.pid());
+            lines.iter().skip(lines.len().saturating_sub(SHOWN)).for_each(|l| println!("  {l}"));
+        }
     }
 }

@@ -50,16 +50,23 @@ pub(crate) type Rows = BTreeMap<(i64, i64), (u64, f64)>;
 
 pub(crate) fn collect(rows: Option<WindowRows>, into: &mut Rows) {
     let Some(rows) = rows else { return };
+    for ((device, end, _), content) in each(&rows) {
+        let old = into.insert((device, end), content);
+        assert_eq!(old, None, "{device} at {end} came out twice");
+    }
+}
+
+/// (device, window end ns, revision) and (readings, sum) of each row.
+pub(crate) fn each(rows: &WindowRows) -> impl Iterator<Item = ((i64, i64, u32), (u64, f64))> {
     let device = rows.batch.column(0).as_primitive::<Int64Type>().clone();
     let end = rows.batch.column_by_name("window_end").expect("always there").clone();
     let end = end.as_primitive::<TimestampMicrosecondType>().clone();
     let sum = rows.batch.column_by_name("s").expect("the query has it").clone();
     let sum = sum.as_primitive::<Float64Type>().clone();
-    for row in 0..rows.len() {
-        let key = (device.value(row), end.value(row) * 1000);
-        let old = into.insert(key, (rows.n_readings[row], sum.value(row)));
-        assert_eq!(old, None, "{key:?} came out twice");
-    }
+    (0..rows.len()).map(move |row| {
+        let key = (device.value(row), end.value(row) * 1000, rows.revision[row]);
+        (key, (rows.n_readings[row], sum.value(row)))
+    })
 }
 
 /// The rule, read by read: which rows come out and how many readings are late.

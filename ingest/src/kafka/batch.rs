@@ -43,7 +43,7 @@ impl Drop for Queue {
 }
 
 /// Keeps a partition's messages flowing into an [`Inbox`]; ends with the partition's assignment.
-pub(crate) struct Forward(#[expect(dead_code, reason = "held, not read")] Queue);
+pub(crate) struct Forward(Queue);
 
 /// One thread's queue and the messages taken from it.
 pub(crate) struct Inbox {
@@ -95,17 +95,23 @@ impl Inbox {
         Some(Self { queue, messages: Vec::new(), strays: Vec::new() })
     }
 
-    /// Sends a partition's messages here. Must come before the partition is assigned, and again at every
-    /// assignment: assign and unassign take it back.
+    /// Sends a partition's messages here. Must come before the partition is assigned, so that none goes to
+    /// the main queue, and [once more](Self::forward_again) after it: assign and unassign take it back.
     pub(crate) fn forward(&self, topic: &CStr, partition: i32) -> Option<Forward> {
         let client = self.queue.client.clone();
         let rk = client.client().native_ptr();
         // SAFETY: client and topic are valid; the reference returned is ours.
         let native = unsafe { sys::rd_kafka_queue_get_partition(rk, topic.as_ptr(), partition) };
         let queue = Queue { native: NonNull::new(native)?, client };
+        let forward = Forward(queue);
+        self.forward_again(&forward);
+        Some(forward)
+    }
+
+    /// Sends a partition's messages here once more; those that wait in its own queue come along.
+    pub(crate) fn forward_again(&self, Forward(queue): &Forward) {
         // SAFETY: both queues are valid and of the same client.
         unsafe { sys::rd_kafka_queue_forward(queue.native.as_ptr(), self.queue.native.as_ptr()) }
-        Some(Forward(queue))
     }
 
     pub(crate) fn keep(&mut self, stray: Stray) {
@@ -149,6 +155,7 @@ impl Inbox {
                 // SAFETY: a message in the list is alive.
                 None => unsafe { handed.admit((*message).partition, (*message).offset) },
                 Some(notice) => {
+                    handed.halt(notice.partition);
                     notices.push(notice);
                     false
                 }

@@ -1,9 +1,9 @@
 //! One member of the consumer group: a thread's source of batches.
 //!
 //! *Why rebalances are served between polls*: see `context.rs`. *Why this order at an assignment*
-//! (unassign, forward, assign): librdkafka's assign over an assignment takes the forwarding back, and
-//! the partitions' messages stall without a word. *Why what stays is set back at a rebalance*: see
-//! `handed.rs`.
+//! (unassign, forward, assign, forward): librdkafka's assign over an assignment takes the forwarding
+//! back, an unassignment does so later on another thread, and the partitions' messages stall without a
+//! word. *Why what stays is set back at a rebalance*: see `handed.rs`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,9 +16,9 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError as NativeError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
-use super::batch::{Forward, Inbox, MessageBatch, Stray, c_name, member_epoch};
+use super::batch::{Forward, Inbox, MessageBatch, Stray, c_name};
 use super::client::{Client, bare_list, offset_list, set_back};
-use super::context::{Membership, Rebalance, let_go};
+use super::context::Membership;
 use super::error::KafkaError;
 use super::handed::Handed;
 use super::observer::{Observer, TopicOrigins};
@@ -27,6 +27,7 @@ use super::trouble::{Trouble, code_name};
 use crate::source::{Begin, LaneOwner, Leave, Origins, Revoked, Source};
 
 mod assign;
+mod rebalance;
 #[cfg(test)]
 mod tests;
 
@@ -36,9 +37,6 @@ const EVENTS_MAX: usize = 256;
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// How long after the last revoke librdkafka needs to send its goodbye.
 const LEAVE_LINGER: Duration = Duration::from_millis(100);
-
-/// How long after joining a share of something may follow: a question for the topic's name lies between.
-const ASSIGNMENT_MAX: Duration = Duration::from_secs(1);
 
 /// What a closing consumer could not do.
 pub type Release = Result<(), KafkaError>;
@@ -278,79 +276,6 @@ impl Consumer {
     fn release_all<O: LaneOwner>(&mut self, owner: &mut O) -> Release {
         let partitions: Vec<i32> = self.partitions().collect();
         self.release(owner, &partitions, Revoked::Orderly)
-    }
-
-    fn serve_rebalances<O: LaneOwner>(&mut self, owner: &mut O) -> Result<(), KafkaError> {
-        while let Some(rebalance) = self.client.context().next_rebalance() {
-            match rebalance {
-                Rebalance::Assign(partitions) => {
-                    if let Err(error) = self.take(owner, &partitions) {
-                        self.client.context().put_back(Rebalance::Assign(partitions));
-                        return Err(error);
-                    }
-                    self.set_all_back()?;
-                }
-                Rebalance::Revoke { partitions, lost } => {
-                    let how = if lost { Revoked::Lost } else { Revoked::Orderly };
-                    let released = self.release(owner, &partitions, how);
-                    self.acknowledge(&partitions)?;
-                    self.set_all_back()?;
-                    released?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The newer protocol tells nobody of a share of nothing: we have joined, and no assignment follows.
-    fn notice_empty_share(&mut self) {
-        let joined = || member_epoch(&self.client).is_some();
-        if self.assigned || !self.settings.has_newer_protocol() || !joined() {
-            self.without = None;
-            return;
-        }
-        let since = *self.without.get_or_insert_with(Instant::now);
-        self.assigned = since.elapsed() >= ASSIGNMENT_MAX;
-    }
-
-    fn take<O: LaneOwner>(&mut self, owner: &mut O, given: &[i32]) -> Result<(), KafkaError> {
-        let begins = match given {
-            [] => Vec::new(),
-            _ => owner.assigned(given, &self.origins).map_err(KafkaError::Owner)?,
-        };
-        assert_eq!(begins.len(), given.len(), "the owner names one beginning per partition");
-        let negative = |begin: &Begin| matches!(begin, Begin::At(offset) if *offset < 0);
-        assert!(!begins.iter().any(negative), "offsets are not negative: {begins:?}");
-        let next: Vec<_> = given.iter().copied().zip(begins).collect();
-        tracing::info!(topic = self.settings.topic, ?next, "partitions assigned");
-        let assigned = self.assign(&next);
-        self.assigned |= assigned.is_ok();
-        assigned.map_err(|e| KafkaError::transient("assign partitions", e))
-    }
-
-    /// The owner's part of a revocation.
-    fn release<O: LaneOwner>(&mut self, owner: &mut O, gone: &[i32], how: Revoked) -> Release {
-        if gone.is_empty() {
-            return Ok(());
-        }
-        tracing::info!(topic = self.settings.topic, partitions = ?gone, ?how, "partitions revoked");
-        let next = owner.revoked(gone, how).map_err(KafkaError::Owner)?;
-        if how == Revoked::Orderly {
-            self.commit_offsets(&next);
-        }
-        Ok(())
-    }
-
-    /// Our part: only now may another member read these partitions.
-    fn acknowledge(&mut self, gone: &[i32]) -> Result<(), KafkaError> {
-        let_go(&self.client, &bare_list(&self.settings.topic, gone))
-            .map_err(|e| KafkaError::transient("give partitions up", e))?;
-        self.forwards.retain(|partition, _| !gone.contains(partition));
-        self.paused.borrow_mut().retain(|partition| !gone.contains(partition));
-        self.handed.end(gone);
-        self.unfinished.retain(|partition, _| !gone.contains(partition));
-        self.assigned &= !self.forwards.is_empty();
-        Ok(())
     }
 
     /// Serves what waits in the main queue. A poll serves one event, and `None` may mean that it did.

@@ -41,6 +41,14 @@ impl Handed {
         self.put(Mark { partition, next: 0, moved: false, held: true });
     }
 
+    /// librdkafka reported an error in place of a message, and stands behind it now: nothing of the
+    /// partition is handed out, and no position of it is told, before it is begun again.
+    pub(crate) fn halt(&mut self, partition: i32) {
+        if self.find(partition).is_ok() {
+            self.hold(partition);
+        }
+    }
+
     fn put(&mut self, mark: Mark) {
         match self.find(mark.partition) {
             Ok(at) => self.marks[at] = mark,

@@ -94,16 +94,22 @@ fn every_compression_is_read() {
     }
 }
 
+/// A producer that writes in transactions, ready to begin one.
+fn transactional(kafka: &Kafka, topic: &str) -> BaseProducer {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &kafka.brokers)
+        .set("transactional.id", topic)
+        .create()
+        .expect("a producer");
+    producer.init_transactions(PATIENCE).expect("ready");
+    producer
+}
+
 #[test]
 fn fm_34_aborted_messages_are_not_read_and_the_end_is_reached_behind_the_marks() {
     let Some(kafka) = Kafka::find() else { return };
     let topic = kafka.topic(1);
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", &kafka.brokers)
-        .set("transactional.id", &topic)
-        .create()
-        .expect("a producer");
-    producer.init_transactions(PATIENCE).expect("ready");
+    let producer = transactional(&kafka, &topic);
     for (text, commit) in [("kept", true), ("aborted", false), ("kept", true), ("aborted", false)] {
         producer.begin_transaction().expect("begun");
         for _ in 0..5 {
@@ -135,12 +141,7 @@ fn fm_34_aborted_messages_are_not_read_and_the_end_is_reached_behind_the_marks()
 fn fm_34_a_partition_with_an_open_transaction_is_not_silent() {
     let Some(kafka) = Kafka::find() else { return };
     let topic = kafka.topic(1);
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", &kafka.brokers)
-        .set("transactional.id", &topic)
-        .create()
-        .expect("a producer");
-    producer.init_transactions(PATIENCE).expect("ready");
+    let producer = transactional(&kafka, &topic);
     producer.begin_transaction().expect("begun");
     producer.send(BaseRecord::<(), str>::to(&topic).payload("waits")).expect("sent");
     producer.flush(PATIENCE).expect("delivered");

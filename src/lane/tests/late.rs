@@ -44,33 +44,10 @@ fn feed_at(lane: &mut Lane, texts: &[String], arrivals: &[i64]) {
 #[test]
 fn fm_01_22_revisions_are_those_of_an_undisturbed_run_and_add_up() {
     for seed in 0..8 {
-        let texts = messages(&random_readings(seed));
-        let calm = Bench::new(&REVISE);
-        let mut lane = calm.lane();
-        feed(&mut lane, &texts, 0, texts.len());
-        lane.drain().expect("drains");
-        lane.commit(1).expect("commits");
-        assert!(lane.ledger().newest().counters.superseded > 0, "seed {seed} revises nothing");
-
-        let stormy = Bench::new(&REVISE);
-        let mut random = ChaCha8Rng::seed_from_u64(seed + 1000);
-        let mut lane = stormy.lane();
-        let mut at = 0;
-        while at < texts.len() {
-            let to = (at + random.random_range(1..60)).min(texts.len());
-            feed(&mut lane, &texts, at, to);
-            at = to;
-            match random.random_range(0..4) {
-                0 => drop(lane.commit(1).expect("commits")),
-                1 => {
-                    lane = stormy.lane();
-                    at = lane.position_of(&Partition::new("t", 0)).unwrap_or(0) as usize;
-                }
-                _ => {}
-            }
-        }
-        lane.drain().expect("drains");
-        lane.commit(1).expect("commits");
+        let (calm, stormy) = replayed(seed, &REVISE);
+        let ledger = calm.lane();
+        let superseded = ledger.ledger().newest().counters.superseded;
+        assert!(superseded > 0, "seed {seed} revises nothing");
         assert_eq!(stormy.revisions(), calm.revisions(), "seed {seed}");
         assert_eq!(stormy.reasons(), calm.reasons(), "seed {seed}");
         calm.prove();

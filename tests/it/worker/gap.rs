@@ -98,12 +98,13 @@ fn fm_38_a_topic_made_anew_is_read_from_its_beginning() {
     bench.prove();
 }
 
-#[test]
-fn fm_38_a_topic_made_anew_under_a_running_lane_is_noticed() {
+/// Makes the topic of a running lane anew, after `prepare`.
+fn made_anew_under_a_lane(prepare: impl FnOnce(&Bench)) {
     let bench = ten(SKIP);
     let mut process = bench.process(2);
     process.group.assign(&[0]);
     process.turns(2, S);
+    prepare(&bench);
     bench.topic.recreate("second");
     bench.topic.publish(0, (10..30).map(|second| reading(second, 1)));
     process.turns(8, S);
@@ -113,19 +114,14 @@ fn fm_38_a_topic_made_anew_under_a_running_lane_is_noticed() {
 }
 
 #[test]
+fn fm_38_a_topic_made_anew_under_a_running_lane_is_noticed() {
+    made_anew_under_a_lane(|_| {});
+}
+
+#[test]
 fn fm_38_what_was_seen_before_a_lane_was_opened_says_nothing_of_it() {
-    let bench = ten(SKIP);
-    let mut process = bench.process(2);
-    process.group.assign(&[0]);
-    process.turns(2, S);
-    bench.topic.look_no_more(bench.clock.instant());
-    bench.topic.recreate("second");
-    bench.topic.publish(0, (10..30).map(|second| reading(second, 1)));
-    // Noticed by the question of a commit.
-    process.turns(8, S);
-    assert_eq!(jumps(&bench.records(0)), [(10, 0, JumpReason::Recreated)]);
-    assert_eq!(bench.messages(0), 30);
-    bench.prove();
+    // It is noticed by the question of a commit.
+    made_anew_under_a_lane(|bench| bench.topic.look_no_more(bench.clock.instant()));
 }
 
 #[test]

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use arrow::array::AsArray;
-use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
 use tidegauge_flow::WindowRows;
 
@@ -11,7 +9,7 @@ use super::*;
 use crate::policy::LateReason;
 use crate::query::Query;
 use crate::windows::WindowSettings;
-use crate::windows::tests::{Event, batch, query, sensors, settings};
+use crate::windows::tests::{Event, batch, each, query, sensors, settings};
 
 const S: i64 = 1_000_000_000;
 
@@ -93,14 +91,8 @@ impl Naive {
 
 fn collect(rows: Option<WindowRows>, into: &mut Rows) -> (u64, u64) {
     let Some(rows) = rows else { return (0, 0) };
-    let device = rows.batch.column(0).as_primitive::<Int64Type>().clone();
-    let end = rows.batch.column_by_name("window_end").expect("always there").clone();
-    let end = end.as_primitive::<TimestampMicrosecondType>().clone();
-    let sum = rows.batch.column_by_name("s").expect("the query has it").clone();
-    let sum = sum.as_primitive::<Float64Type>().clone();
-    for row in 0..rows.len() {
-        let key = (device.value(row), end.value(row) * 1000, rows.revision[row]);
-        let old = into.insert(key, (rows.n_readings[row], sum.value(row)));
+    for (key, content) in each(&rows) {
+        let old = into.insert(key, content);
         assert_eq!(old, None, "{key:?} came out twice");
     }
     (rows.n_readings.iter().sum(), rows.superseded)

@@ -58,7 +58,7 @@ impl Consumer {
     ///
     /// That may fail half-way, as long as the client's metadata does not have the new topic: then
     /// nothing is forgotten, and the next try does all of it.
-    fn assign_anew(&mut self, next: &[(i32, i64)]) -> KafkaResult<()> {
+    pub(super) fn assign_anew(&mut self, next: &[(i32, i64)]) -> KafkaResult<()> {
         tracing::info!(topic = self.settings.topic, ?next, "partitions are assigned anew");
         let mut wanted = std::mem::take(&mut self.unfinished);
         wanted.extend(next.iter().map(|(partition, offset)| (*partition, Begin::At(*offset))));
@@ -128,6 +128,7 @@ impl Consumer {
         } else {
             self.client.assign(&list)?;
         }
+        self.forward_again(next)?;
         let all: Vec<i32> = next.iter().map(|(partition, _)| *partition).collect();
         let paused = self.paused.borrow();
         let is_still = |(p, begin): &&(i32, Begin)| *begin == Begin::Later || paused.contains(p);
@@ -138,6 +139,22 @@ impl Consumer {
             true => Ok(()),
             false => self.client.pause(&bare_list(&self.settings.topic, &still)),
         }
+    }
+
+    /// Forwards anew what a stop has taken back.
+    ///
+    /// What an unassignment lets go is stopped later, on librdkafka's own thread; that clears the
+    /// forwarding, which may be the one of the assignment that follows, and a start does not bring it
+    /// back: the messages would be fetched and never come. That thread serves questions in their order,
+    /// so with the answer to one that was asked after the assignment all stops are behind.
+    fn forward_again(&mut self, next: &[(i32, Begin)]) -> KafkaResult<()> {
+        self.client.assignment()?;
+        for (partition, _) in next {
+            if let Some(forward) = self.forwards.get(partition) {
+                self.inbox.forward_again(forward);
+            }
+        }
+        Ok(())
     }
 
     /// After each answer to a rebalance. An eager protocol keeps nothing, so there is nothing to do then.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::{
     Compression, EmbeddedBroker, Origins, Outgoing, OwnerError, Producer, ProducerSettings,
-    settings::Start,
+    context::Rebalance, settings::Start,
 };
 use super::*;
 
@@ -22,6 +22,8 @@ impl LaneOwner for FromZero {
 }
 
 const COUNT: i64 = 100;
+/// Assignments; the stop loses the race in some of them.
+const AGAIN: i64 = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn fill(broker: &EmbeddedBroker) {
@@ -138,4 +140,46 @@ fn fm_38_an_assignment_that_failed_half_way_is_made_whole_by_the_next_try() {
         assert_eq!(offsets, (0..COUNT).collect::<Vec<_>>(), "{strategy}");
         assert!(consumer.unfinished.is_empty());
     }
+}
+
+/// librdkafka stops a partition that went on a thread of its own, and takes its forwarding back then.
+#[test]
+fn fm_38_a_partition_that_is_assigned_again_at_once_is_read() {
+    for strategy in ["cooperative-sticky", "range"] {
+        let broker = EmbeddedBroker::start("demo", 1).expect("a broker");
+        fill(&broker);
+        let (mut consumer, mut first) = (member_with(&broker, strategy), Vec::new());
+        read(&mut consumer, &mut first, 1);
+        for round in 1..=AGAIN {
+            consumer.inbox.clear();
+            consumer.assign_anew(&[(0, round)]).expect("assigned");
+            let mut offsets = Vec::new();
+            read(&mut consumer, &mut offsets, 1);
+            assert_eq!(offsets, [round], "{strategy}");
+        }
+    }
+}
+
+/// librdkafka's own position lies behind an error that took the place of a message.
+#[test]
+fn fm_32_an_offset_that_is_not_there_is_an_error_and_no_progress() {
+    let broker = EmbeddedBroker::start("demo", 1).expect("a broker");
+    fill(&broker);
+    let (mut consumer, mut offsets) = (member(&broker), Vec::new());
+    read(&mut consumer, &mut offsets, 30);
+    set_back(&consumer.client, "demo", &[(0, 500)]).expect("elsewhere");
+    let begun = Instant::now();
+    let error = loop {
+        match consumer.poll(&mut FromZero, 9, Duration::from_millis(10)) {
+            Ok(batch) => assert!(batch.is_none(), "there is nothing to read"),
+            Err(error) => break error,
+        }
+        let position = consumer.positions().get(&0).copied();
+        assert!(position.is_none_or(|next| next == 30), "{position:?}");
+        assert!(begun.elapsed() < PATIENCE, "no error came");
+    };
+    assert!(matches!(error, KafkaError::OutOfRange { partition: 0, .. }), "{error}");
+    consumer.seek(&[(0, 30)]).or_else(|_| consumer.assign_anew(&[(0, 30)])).expect("sought");
+    read(&mut consumer, &mut offsets, COUNT as usize);
+    assert_eq!(offsets, (0..COUNT).collect::<Vec<_>>());
 }

@@ -41,3 +41,16 @@ fn a_partition_that_went_is_not_admitted_until_it_is_begun_again_from_anywhere()
     handed.clear();
     assert!(!handed.admit(0, 1));
 }
+
+#[test]
+fn a_partition_whose_next_message_is_an_error_stands_still_until_it_is_begun_again() {
+    let mut handed = Handed::default();
+    handed.begin(0, 5);
+    assert!(handed.admit(0, 5));
+    handed.halt(0);
+    handed.halt(1);
+    assert!(!handed.admit(0, 7) && !handed.reads(0) && !handed.reads(1));
+    assert_eq!(moved(&handed), []);
+    handed.begin(0, 6);
+    assert!(handed.admit(0, 6));
+}
