@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::Args;
 use crate::measure::{self, Phases};
+use crate::models::{self, FEATURES};
 use crate::oracle::{self, Row};
 
 /// Whole seconds, so that each first reading lies on the end of a window.
@@ -98,6 +99,16 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
+    /// Gives each sensor a made-up model of so many support vectors.
+    pub fn publish(&self, vectors: u32) -> Result<()> {
+        let Args { sensors, window, .. } = *self.args;
+        models::publish(&self.models(), sensors, vectors, window, tidegauge::clock::now_us())
+    }
+
+    fn models(&self) -> PathBuf {
+        self.folder.join("models")
+    }
+
     /// Prepares one reading of the topic.
     pub fn run(&self, number: u64) -> Result<Run<'_>> {
         let config = self.folder.join(format!("run-{number}.toml"));
@@ -112,8 +123,10 @@ impl<'a> Job<'a> {
         let Args { brokers, window, threads, memory, .. } = self.args;
         let topic = self.topic;
         let text = |path: &Path| toml::Value::from(path.to_string_lossy().as_ref()).to_string();
-        let (lake, models) = (text(lake), text(&self.folder.join("models")));
+        let (lake, models) = (text(lake), text(&self.models()));
         let threads = threads.map_or(String::new(), |n| format!("threads = {n}\n"));
+        // Trained models would see a count that never varies.
+        let features = if self.args.vectors.is_some() { &FEATURES[..] } else { &FEATURES[1..] };
         let limits = memory.as_ref().map_or(String::new(), |size| {
             format!("[limits]\nmemory = {size:?}\nspill = {}\n", text(&self.folder.join("spill")))
         });
@@ -136,7 +149,7 @@ FROM readings GROUP BY "Device", "Sensor", tumble("TS", INTERVAL '{window} secon
 out_of_order = "5s"
 [models]
 url = {models}
-features = ["mean", "deviation", "lowest", "highest"]
+features = {features:?}
 [lake]
 url = {lake}
 commit_every = "10s"

@@ -15,6 +15,7 @@
 
 mod job;
 mod measure;
+mod models;
 mod oracle;
 mod table;
 
@@ -57,6 +58,9 @@ struct Args {
     /// With --models: how many windows each model is trained on
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(30..))]
     train_windows: u64,
+    /// Score each row with a made-up model of so many support vectors over all five features
+    #[arg(long, conflicts_with = "models", value_parser = clap::value_parser!(u32).range(1..))]
+    vectors: Option<u32>,
     /// Worker threads of the pipeline [default: one for each core]
     #[arg(long)]
     threads: Option<u16>,
@@ -81,6 +85,12 @@ struct Args {
     /// `cargo bench` passes it to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+impl Args {
+    fn is_scored(&self) -> bool {
+        self.models || self.vectors.is_some()
+    }
 }
 
 fn main() -> ExitCode {
@@ -129,6 +139,9 @@ fn measured(args: &Args, job: &Job<'_>) -> Result<Vec<Figures>> {
     if args.models {
         job.train()?;
     }
+    if let Some(vectors) = args.vectors {
+        job.publish(vectors)?;
+    }
     let mut figures = Vec::new();
     for number in 1..=args.runs {
         let run = job.run(number)?;
@@ -136,10 +149,10 @@ fn measured(args: &Args, job: &Job<'_>) -> Result<Vec<Figures>> {
         let ledger = run.ledger()?;
         complete(args, &ledger)?;
         if let Some(expected) = &expected {
-            oracle::compare(expected, run.rows()?, args.models)?;
+            oracle::compare(expected, run.rows()?, args.is_scored())?;
             run.verify()?;
         }
-        let vectors = args.models.then(|| run.vectors()).transpose()?;
+        let vectors = args.is_scored().then(|| run.vectors()).transpose()?;
         figures.push(Figures::new(args.events, &phases, &ledger, vectors));
         run.remove()?;
     }

@@ -12,6 +12,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 
 /// Rows in one row group at most: what a reader must hold to read one column of it.
 const ROW_GROUP_MAX: usize = 1_000_000;
@@ -61,7 +62,13 @@ impl Encoder {
             Layout::Commit => (ROW_GROUP_MAX, EnabledStatistics::Chunk),
             Layout::Sorted => (SORTED_GROUP_MAX, EnabledStatistics::Page),
         };
-        let properties = WriterProperties::builder()
+        // Measured numbers hardly repeat: a dictionary of them is work for nothing.
+        let numbers = schema.fields().iter().filter(|field| field.data_type().is_floating());
+        let builder = numbers.fold(WriterProperties::builder(), |builder, field| {
+            let path = ColumnPath::new(vec![field.name().clone()]);
+            builder.set_column_dictionary_enabled(path, false)
+        });
+        let properties = builder
             .set_created_by(concat!("tidegauge ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
             .set_max_row_group_row_count(Some(group))

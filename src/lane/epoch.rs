@@ -6,13 +6,17 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use tidegauge_aggregate::{IdleMove, LateReason, Pushed};
+use tidegauge_aggregate::{Closing, IdleMove, LateReason, Pushed};
 use tidegauge_flow::{Partition, ReadingSchema, Span, WindowRows};
 use tidegauge_ingest::Rejects;
 use tidegauge_sink::{ClosedBy, Counters, Cut, Jump, Table};
 
-/// Predictions that make a lane commit before its interval is over: bounds the memory of an epoch.
-pub(super) const ROWS_MAX: u64 = 2_000_000;
+/// Predictions that make a lane of few sensors commit before its interval is over.
+const ROWS_MAX: u64 = 50_000;
+/// Windows of all sensors that do the same: a checkpoint is as large as one, and is written each time.
+const WINDOWS_MAX: u64 = 2;
+/// The same of input that ends, whose readers want few and large files.
+const ROWS_MAX_OF_A_BATCH: u64 = 2_000_000;
 /// Late readings that do the same.
 pub(super) const LATE_MAX: u64 = 1_000_000;
 /// Bytes of rejected payloads that do the same.
@@ -20,6 +24,15 @@ pub(super) const REJECT_BYTES_MAX: usize = 64 << 20;
 
 /// A reject without its payload, about.
 const REJECT_BYTES: usize = 128;
+
+/// Predictions that make a lane of so many sensors commit before its interval is over: bounds the memory of
+/// an epoch.
+pub(super) fn rows_max(closing: Closing, sensors: usize) -> u64 {
+    match closing {
+        Closing::ByWatermark => ROWS_MAX.max(WINDOWS_MAX * sensors as u64),
+        Closing::AtEnd => ROWS_MAX_OF_A_BATCH,
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Epoch {

@@ -59,6 +59,7 @@ pub struct Lane {
     decoder: Decoder,
     sensors: Sensors,
     windows: Windows,
+    closing: Closing,
     scorer: Scorer,
     /// Scratch space of `feed`.
     readings: Readings,
@@ -116,6 +117,7 @@ impl Lane {
             shares_watermark,
             sensors,
             windows,
+            closing,
             metrics,
         };
         lane.see_sensors(0)?;
@@ -244,7 +246,7 @@ impl Lane {
         self.epoch.rejects.len() >= self.pipeline.config.lake.rejects_max
             || self.epoch.late_rows() >= epoch::LATE_MAX
             || self.epoch.rejects.bytes() >= epoch::REJECT_BYTES_MAX
-            || self.epoch.rows() >= epoch::ROWS_MAX
+            || self.epoch.rows() >= epoch::rows_max(self.closing, self.sensors.len())
     }
 
     /// Brings the gauges up to date. `silent`: the input has been idle for so long that nothing is due.

@@ -84,9 +84,9 @@ const MEMBER: [(&str, &str); 11] = [
     ("allow.auto.create.topics", "false"),
     ("isolation.level", "read_committed"),
     ("fetch.queue.backoff.ms", "1"),
-    ("queued.min.messages", "200000"),
-    ("queued.max.messages.kbytes", "65536"),
-    ("fetch.message.max.bytes", "4194304"),
+    ("queued.min.messages", "40000"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.message.max.bytes", "2097152"),
 ];
 
 /// Ours for the classic group protocol; the newer one takes these from the broker.

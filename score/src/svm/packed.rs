@@ -2,8 +2,8 @@
 //!
 //! *Why our own*: linfa's `predict` scans all training rows per call and allocates. Support vectors
 //! stand in blocks of 16, within a block feature by feature, so that one feature of 16 vectors is
-//! two or four registers. They are multiplied by sqrt(gamma) and rows by sqrt(gamma)/scale, so the
-//! exponent is a plain squared distance. Missing vectors of the last block have the weight 0.
+//! two or four registers. They are multiplied by a root and rows by root/scale, so that the exponent of
+//! 2 is a plain squared distance: root = sqrt(gamma / ln 2). Missing vectors of the last block have the weight 0.
 
 use super::SvmParams;
 use super::simd::{self, Path};
@@ -18,9 +18,9 @@ pub(super) type Lanes = [f64; LANES];
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackedSvm {
     pub(super) mean: Vec<f64>,
-    /// sqrt(gamma) / scale of each feature.
+    /// Root / scale of each feature.
     pub(super) step: Vec<f64>,
-    /// `[block][feature]`, each 16 coordinates times sqrt(gamma).
+    /// `[block][feature]`, each 16 coordinates times the root.
     pub(super) vectors: Vec<Lanes>,
     /// `[block]`, 16 weights each.
     pub(super) alpha: Vec<Lanes>,
@@ -37,7 +37,7 @@ impl PackedSvm {
     /// Packs a model for one path; a path that this machine lacks becomes the portable one.
     pub fn with_path(params: &SvmParams, path: Path) -> Self {
         let width = params.width();
-        let root = params.gamma().sqrt();
+        let root = (params.gamma() * std::f64::consts::LOG2_E).sqrt();
         let blocks = params.alpha().len().div_ceil(LANES);
         let mut vectors = vec![[0.0; LANES]; blocks * width];
         let mut alpha = vec![[0.0; LANES]; blocks];
@@ -95,6 +95,7 @@ impl PackedSvm {
     /// gamma |z - v|^2 for one vector of a block.
     fn distance(&self, row: &[f64], vectors: &[Lanes], lane: usize) -> f64 {
         let features = row.iter().zip(&self.mean).zip(&self.step).zip(vectors);
-        features.map(|(((x, mean), step), v)| ((x - mean) * step - v[lane]).powi(2)).sum()
+        let apart = features.map(|(((x, mean), step), v)| ((x - mean) * step - v[lane]).powi(2));
+        std::f64::consts::LN_2 * apart.sum::<f64>()
     }
 }

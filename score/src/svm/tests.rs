@@ -37,7 +37,7 @@ fn plain(svm: &SvmParams, row: &[f64]) -> f64 {
 
 fn check(svm: &SvmParams, rows: &[f64]) {
     let n = rows.len() / svm.width();
-    for path in [Path::Portable, Path::Avx2] {
+    for path in Path::ALL {
         let packed = PackedSvm::with_path(svm, path);
         let mut out = vec![0.0; n];
         packed.decide(rows, &mut out);
@@ -64,7 +64,7 @@ proptest! {
 fn a_row_far_from_everything_decides_exactly_minus_rho() {
     let svm = svm(2, 20, wave);
     for far in [1e3, -1e3, 1e150, 1e300, f64::MAX, f64::MIN] {
-        for path in [Path::Portable, Path::Avx2] {
+        for path in Path::ALL {
             let mut out = [f64::NAN; 1];
             PackedSvm::with_path(&svm, path).decide(&[far, 0.0], &mut out);
             assert_eq!(out[0], -1.25, "{far} on {path:?}");
@@ -139,7 +139,7 @@ fn check_golden(file: &str) {
         let Golden { name, mean, scale, vectors, alpha, gamma, rho, rows, decisions } = case;
         let svm = SvmParams::new(SvmParts { mean, scale, vectors, alpha, gamma, rho });
         let svm = svm.expect("scikit-learn's numbers are a model");
-        for path in [Path::Portable, Path::Avx2] {
+        for path in Path::ALL {
             let mut out = vec![0.0; decisions.len()];
             PackedSvm::with_path(&svm, path).decide(&rows, &mut out);
             for (f, expected) in out.iter().zip(&decisions) {
