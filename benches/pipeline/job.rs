@@ -76,10 +76,10 @@ impl<'a> Job<'a> {
 
     /// Creates the topic and sends all events to it, as fast as it takes them.
     pub fn fill(&self) -> Result<()> {
-        let Args { brokers, partitions, seed, events, .. } = self.args;
+        let Args { brokers, partitions, seed, events, compression, .. } = self.args;
         let mut command = self.simulate(START, &seed.to_string());
         command.args(["--events", &events.to_string(), "--jitter", JITTER]);
-        command.args(["--brokers", brokers, "--topic", self.topic]);
+        command.args(["--brokers", brokers, "--topic", self.topic, "--compression", compression]);
         command.args(["--create", &partitions.to_string()]);
         finish(command).map(drop)
     }
@@ -120,7 +120,7 @@ impl<'a> Job<'a> {
     }
 
     fn settings(&self, lake: &Path, number: u64, port: u16) -> String {
-        let Args { brokers, window, threads, memory, .. } = self.args;
+        let Args { brokers, window, threads, memory, commit_every, .. } = self.args;
         let topic = self.topic;
         let text = |path: &Path| toml::Value::from(path.to_string_lossy().as_ref()).to_string();
         let (lake, models) = (text(lake), text(&self.models()));
@@ -152,7 +152,7 @@ url = {models}
 features = {features:?}
 [lake]
 url = {lake}
-commit_every = "10s"
+commit_every = {commit_every:?}
 [http]
 listen = "127.0.0.1:{port}"
 {limits}"#

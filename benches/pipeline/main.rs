@@ -67,6 +67,12 @@ struct Args {
     /// What lanes may hold in memory, such as 64MiB; the run fails when it is seen to hold more
     #[arg(long)]
     memory: Option<String>,
+    /// The pipeline's commit interval, such as 1s
+    #[arg(long, default_value = "10s")]
+    commit_every: String,
+    /// How the topic's batches are packed: none, gzip, snappy, lz4, zstd
+    #[arg(long, default_value = "none")]
+    compression: String,
     /// How often the topic is read; more than once prints the median too
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
     runs: u64,

@@ -83,7 +83,7 @@ const HEADS: [&str; 13] = [
 
 /// Prints everything that a reader needs to compare the figures with others.
 pub fn print(args: &Args, date: &str, figures: &[Figures]) {
-    let Args { events, sensors, partitions, window, seed, .. } = args;
+    let Args { events, sensors, partitions, window, seed, compression, commit_every, .. } = args;
     let models = match figures.first().and_then(|f| f.vectors) {
         Some(vectors) => format!("models of {vectors:.0} support vectors on average"),
         None => "no models".to_string(),
@@ -93,7 +93,7 @@ pub fn print(args: &Args, date: &str, figures: &[Figures]) {
     let cores = available_parallelism().map_or(0, usize::from);
     println!(
         "{events} events, {sensors} sensors, {partitions} partitions, windows of {window} s, \
-         {models}, seed {seed}: {check}"
+         {models}, commits every {commit_every}, compression {compression}, seed {seed}: {check}"
     );
     if let Some(memory) = &args.memory {
         println!("lanes may hold {memory}");
