@@ -73,7 +73,7 @@ class Storm:
             if not member.stopped and not member.alive():
                 # A fenced member ends with an error: what supervises it starts it again.
                 self.counts["left by itself"] += 1
-                say(self.begun, f"{member.name} ended with {member.process.returncode}, started again")
+                say(self.begun, f"{member.name} ended with {member.process.returncode}, started again: {member.last_words()}")
                 member.start()
             member.look()
 

@@ -99,6 +99,11 @@ commit_every = "2s"
 listen = "127.0.0.1:{self.port}"
 """
 
+    def last_words(self):
+        """The last line of its log."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return lines[-1] if lines else "it said nothing"
+
     def start(self):
         out = self.log.open("ab")
         command = [self.settings.binary, "run", "-c", str(self.config)]
