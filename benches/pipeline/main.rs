@@ -9,7 +9,7 @@
 //! events. It fails when the output is wrong, never because of time. What the figures mean is in
 //! `docs/performance.md`.
 //!
-//! *Not here*: latency, paced load, crashes; what the broker itself costs. Linux only: CPU time and
+//! *Not here*: latency (`--bench freshness`), crashes; what the broker itself costs. Linux only: CPU time and
 //! memory are read from `/proc`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
