@@ -18,6 +18,7 @@ mod measure;
 mod models;
 mod oracle;
 mod table;
+mod threads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

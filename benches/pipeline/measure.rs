@@ -15,6 +15,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::threads::Threads;
+
 /// How often the child is looked at: the error of each phase.
 const LOOK: Duration = Duration::from_millis(25);
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -35,6 +37,8 @@ pub struct Phases {
     pub silent_commit_seconds: f64,
     /// User and system, of the whole life of the process.
     pub cpu_seconds: f64,
+    /// The same by kind of thread, the most first.
+    pub cpu_by_thread: Vec<(String, f64)>,
     pub peak_kib: u64,
     /// What lanes held at most when looked at, and what of their windows went to files, bytes.
     pub held_bytes: f64,
@@ -52,7 +56,7 @@ pub fn run(mut command: Command, port: u16) -> Result<Phases> {
     let mut running = Running(command.spawn().context("cannot start the pipeline")?);
     let pid = running.0.id();
     let deadline = Instant::now() + RUN_MAX;
-    let (mut seen, mut peak_kib) = (Seen::default(), 0);
+    let (mut seen, mut peak_kib, mut threads) = (Seen::default(), 0, Threads::default());
     let cpu_seconds = loop {
         let stat = Stat::read(pid)?;
         // Ended, and not waited for yet: its times are all in.
@@ -60,6 +64,7 @@ pub fn run(mut command: Command, port: u16) -> Result<Phases> {
             break stat.cpu_seconds;
         }
         peak_kib = peak_kib.max(peak_memory_kib(pid));
+        threads.look(pid);
         seen.look(port)?;
         if Instant::now() > deadline {
             bail!("the pipeline did not end within {} s", RUN_MAX.as_secs());
@@ -77,6 +82,7 @@ pub fn run(mut command: Command, port: u16) -> Result<Phases> {
         ended_us,
         silent_commit_seconds: seen.commit_seconds - seen.commit_seconds_when_read,
         cpu_seconds,
+        cpu_by_thread: threads.kinds(),
         peak_kib,
         held_bytes: seen.held_bytes,
         spilled_bytes: seen.spilled_bytes,
@@ -166,24 +172,28 @@ fn sum(metrics: &str, name: &str) -> f64 {
 }
 
 /// From `/proc/PID/stat` (proc_pid_stat(5)).
-struct Stat {
+pub struct Stat {
+    pub name: String,
     state: String,
-    cpu_seconds: f64,
+    pub cpu_seconds: f64,
 }
 
 impl Stat {
     fn read(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/stat");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        Self::parse(&text).with_context(|| format!("{path} is not as proc(5) has it: {text:?}"))
+    }
+
+    /// Of a process, or of one of its threads.
+    pub fn parse(text: &str) -> Option<Self> {
         // The second field is the name in parentheses, which may hold anything.
-        let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let (before, after_name) = text.rsplit_once(')')?;
+        let (_, name) = before.split_once('(')?;
         let fields: Vec<&str> = after_name.split_whitespace().collect();
         let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();
-        let (Some(state), Some(user), Some(system)) = (fields.first(), ticks(11), ticks(12)) else {
-            bail!("{path} is not as proc(5) has it: {text:?}");
-        };
-        let cpu_seconds = (user + system) as f64 / TICKS_PER_SECOND;
-        Ok(Self { state: (*state).to_string(), cpu_seconds })
+        let cpu_seconds = (ticks(11)? + ticks(12)?) as f64 / TICKS_PER_SECOND;
+        Some(Self { name: name.into(), state: (*fields.first()?).to_string(), cpu_seconds })
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Figures {
     pub events_per_second: f64,
     /// CPU seconds per million events.
     pub cpu_per_million: f64,
+    /// The same by kind of thread, the most first.
+    pub cpu_by_thread: Vec<(String, f64)>,
     pub peak_mb: f64,
     /// What lanes held at most, as they count it.
     pub held_mb: f64,
@@ -43,6 +45,11 @@ impl Figures {
             net_seconds,
             events_per_second: events as f64 / net_seconds,
             cpu_per_million: phases.cpu_seconds / (events as f64 / 1e6),
+            cpu_by_thread: phases
+                .cpu_by_thread
+                .iter()
+                .map(|(kind, seconds)| (kind.clone(), seconds / (events as f64 / 1e6)))
+                .collect(),
             peak_mb: phases.peak_kib as f64 * 1024.0 / 1e6,
             held_mb: phases.held_bytes / 1e6,
             spilled_mb: phases.spilled_bytes / 1e6,
@@ -105,8 +112,20 @@ pub fn print(args: &Args, date: &str, figures: &[Figures]) {
     for (index, run) in figures.iter().enumerate() {
         print_line(run.cells(&(index + 1).to_string()));
     }
-    if figures.len() > 1 {
-        print_line(median(figures).cells("median"));
+    let per_second = match figures {
+        [run] => run.events_per_second,
+        _ => {
+            let median = median(figures);
+            print_line(median.cells("median"));
+            median.events_per_second
+        }
+    };
+    println!("\nevents/s and core: {:.0}", per_second / cores as f64);
+    if let Some(run) = figures.last() {
+        let of = |(kind, spent): &(String, f64)| format!("{kind} {spent:.3}");
+        let shown = run.cpu_by_thread.iter().filter(|(_, spent)| *spent >= 0.001);
+        let kinds: Vec<String> = shown.map(of).collect();
+        println!("CPU s/M by thread, last run: {}", kinds.join(", "));
     }
 }
 
@@ -129,6 +148,7 @@ fn median(figures: &[Figures]) -> Figures {
         net_seconds: of(&|f| f.net_seconds),
         events_per_second: of(&|f| f.events_per_second),
         cpu_per_million: of(&|f| f.cpu_per_million),
+        cpu_by_thread: Vec::new(),
         peak_mb: of(&|f| f.peak_mb),
         held_mb: of(&|f| f.held_mb),
         spilled_mb: of(&|f| f.spilled_mb),
