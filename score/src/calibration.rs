@@ -1,5 +1,9 @@
 //! From scores to how rare they are among normal windows.
 
+mod lookup;
+
+pub(crate) use lookup::Lookup;
+
 /// Most knots that are kept of one sensor's held-out scores.
 pub const MAX_KNOTS: usize = 64;
 

@@ -20,7 +20,7 @@ use tidegauge_flow::{KeyColumn, KeySchema, KeyType, SensorId, Sensors, WindowRow
 
 use self::features::Features;
 use self::output::Output;
-use crate::entry::ModelEntry;
+use crate::calibration::Lookup;
 use crate::error::ScoreError;
 use crate::model::Model;
 use crate::registry::Models;
@@ -61,7 +61,9 @@ enum Slot {
 #[derive(Debug, Clone)]
 struct Ready {
     model: Arc<dyn Model>,
-    entry: Arc<ModelEntry>,
+    threshold: f64,
+    /// `None`: the model has no calibration.
+    severities: Option<Lookup>,
     version: u64,
 }
 
@@ -188,8 +190,9 @@ impl Scorer {
         let found = self.models.as_ref().and_then(|models| models.find(&sensors.key(sensor)));
         self.slots[index] = match found {
             Some((entry, version)) => {
-                let (model, entry) = (entry.model.build(), Arc::clone(entry));
-                Slot::Ready(Box::new(Ready { model, entry, version }))
+                let (model, threshold) = (entry.model.build(), entry.threshold);
+                let severities = entry.calibration.as_ref().map(Lookup::new);
+                Slot::Ready(Box::new(Ready { model, threshold, severities, version }))
             }
             None => {
                 self.missing += 1;
@@ -268,11 +271,10 @@ fn score_run(
 }
 
 fn verdict(ready: &Ready, features: &Features, row: &[f64], score: f64, output: &mut Output) {
-    let entry = &ready.entry;
-    let is_anomaly = score >= entry.threshold;
-    let severity = entry.calibration.as_ref().map(|c| c.severity(score));
+    let is_anomaly = score >= ready.threshold;
+    let severity = ready.severities.as_ref().map(|lookup| lookup.severity(score));
     let reason = is_anomaly.then(|| reason(ready.model.as_ref(), features.names(), row));
-    output.verdict(score, entry.threshold, is_anomaly, severity, reason, ready.version);
+    output.verdict(score, ready.threshold, is_anomaly, severity, reason, ready.version);
 }
 
 /// The features most to blame for an anomaly, most first, as `stddev,mean`.

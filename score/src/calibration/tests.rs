@@ -34,3 +34,21 @@ fn knots_survive_being_stored() {
     assert!(Calibration::from_knots(vec![1.0], vec![0.0, 1.0], 2).is_err());
     assert!(Calibration::from_knots(vec![f64::NAN], vec![0.0], 2).is_err());
 }
+
+/// Scores between, on and beside all knots give the same bits.
+#[test]
+fn the_look_up_gives_what_the_calibration_gives() {
+    for n in [1usize, 2, 7, 8, 9, 16, 17, 63, 64, 65, 1000] {
+        let scores = (0..n).map(|i| (i as f64).sqrt()).collect();
+        let calibration = Calibration::from_scores(scores).expect("there are scores");
+        let lookup = Lookup::new(&calibration);
+        let knots = calibration.scores();
+        let beside = knots.iter().flat_map(|knot| [knot.next_down(), *knot, knot.next_up()]);
+        let between = knots.windows(2).map(|pair| f64::midpoint(pair[0], pair[1]));
+        let far = [f64::NEG_INFINITY, -1.0, 1e9, f64::MAX, f64::INFINITY, f64::NAN];
+        for score in beside.chain(between).chain(far) {
+            let (expected, found) = (calibration.severity(score), lookup.severity(score));
+            assert_eq!(found.to_bits(), expected.to_bits(), "{score} of {n}");
+        }
+    }
+}

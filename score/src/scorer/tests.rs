@@ -9,6 +9,7 @@ use tidegauge_flow::KeyPart;
 
 use super::*;
 use crate::calibration::Calibration;
+use crate::entry::ModelEntry;
 use crate::model::ModelParams;
 use crate::set::ModelSet;
 use crate::set::tests::{entry, header, key, key_schema};
