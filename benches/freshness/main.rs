@@ -12,6 +12,8 @@
 //! Linux only.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "../pipeline/binary.rs"]
+mod binary;
 #[path = "../pipeline/models.rs"]
 mod models;
 mod plant;

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::binary::{self, finish};
 use crate::{Args, models};
 
 /// How far the watermark is behind the newest event.
@@ -69,11 +70,9 @@ impl<'a> Plant<'a> {
         create.args(["--create", "4", "--events", "0"]);
         let mut send = self.simulate();
         send.args(["--seconds", &self.args.seconds.to_string()]);
-        let created = create.output().context("cannot start the producer")?;
-        ensure!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+        finish(create)?;
         let mut reader = Running(self.command(&["run"]).arg("-c").arg(&self.config).spawn()?);
-        let sent = send.output()?;
-        ensure!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+        finish(send)?;
         let wanted = u64::from(self.args.rate / 5 * 5) * u64::from(self.args.seconds);
         let begun = Instant::now();
         while self.read()?.messages.unwrap_or(0) < wanted {
@@ -92,8 +91,9 @@ impl<'a> Plant<'a> {
         let Read { messages, rejected, late } = self.read()?;
         ensure!(messages == Some(sent), "read {messages:?} of {sent} events");
         ensure!((rejected, late) == (Some(0), Some(0)), "{rejected:?} rejected, {late:?} late");
-        let verified = self.command(&["verify"]).arg(self.folder.join("lake")).output()?;
-        ensure!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+        let mut verify = self.command(&["verify"]);
+        verify.arg(self.folder.join("lake"));
+        finish(verify)?;
         self.query(
             "SELECT lane, epoch, cast(window_end AS bigint) AS end_us, count(*) AS rows FROM predictions
              GROUP BY lane, epoch, window_end",
@@ -107,11 +107,7 @@ impl<'a> Plant<'a> {
     }
 
     fn query<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>> {
-        let mut command = self.command(&["query", "--format", "json"]);
-        let output = command.arg("-c").arg(&self.config).arg(sql).output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let rows = serde_json::Deserializer::from_slice(&output.stdout).into_iter();
-        rows.collect::<Result<_, _>>().context("query answered with something else than expected")
+        binary::query(Path::new(BINARY), &self.config, sql)
     }
 
     fn simulate(&self) -> Command {
@@ -123,14 +119,9 @@ impl<'a> Plant<'a> {
         command
     }
 
-    /// The binary without the caller's `TIDEGAUGE_…` settings, which would win over the file's.
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
-        let names = std::env::vars_os().map(|(name, _)| name);
-        for name in names.filter(|n| n.to_string_lossy().starts_with("TIDEGAUGE_")) {
-            command.env_remove(name);
-        }
-        command.args(args).stdin(Stdio::null());
+        let mut command = binary::command(Path::new(BINARY));
+        command.args(args);
         command
     }
 

@@ -1,16 +1,16 @@
 //! What is run: the simulated events, the configuration, and the binary's own commands on them.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::Args;
+use crate::binary::{self, finish};
 use crate::measure::{self, Phases};
 use crate::models::{self, FEATURES};
 use crate::oracle::{self, Row};
@@ -168,15 +168,8 @@ listen = "127.0.0.1:{port}"
         command
     }
 
-    /// The binary without the caller's `TIDEGAUGE_…` settings, which would win over the file's.
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.args.binary);
-        let names = std::env::vars_os().map(|(name, _)| name);
-        for name in names.filter(|n| n.to_string_lossy().starts_with("TIDEGAUGE_")) {
-            command.env_remove(name);
-        }
-        command.stdin(Stdio::null());
-        command
+        binary::command(&self.args.binary)
     }
 }
 
@@ -238,27 +231,6 @@ impl Run<'_> {
     }
 
     fn query<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>> {
-        let mut command = self.job.command();
-        command.args(["query", "--format", "json", "-c"]).arg(&self.config).arg(sql);
-        let output = finish(command)?;
-        let rows = serde_json::Deserializer::from_slice(&output.stdout).into_iter();
-        rows.collect::<Result<_, _>>().context("query answered with something else than expected")
+        binary::query(&self.job.args.binary, &self.config, sql)
     }
-}
-
-/// Runs a command to its end; what it says goes into the error when it fails.
-fn finish(mut command: Command) -> Result<Output> {
-    let words = command.get_args().map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start {}", command.get_program().to_string_lossy()))?;
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
-    ensure!(
-        output.status.success(),
-        "tidegauge {words}: {}\n{}\n{}",
-        output.status,
-        said(&output.stderr),
-        said(&output.stdout)
-    );
-    Ok(output)
 }

@@ -13,6 +13,7 @@
 //! memory are read from `/proc`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod binary;
 mod job;
 mod measure;
 mod models;
