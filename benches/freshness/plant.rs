@@ -9,8 +9,9 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::Args;
 use crate::binary::{self, finish};
-use crate::{Args, models};
+use crate::models::{FEATURES, Made};
 
 /// How far the watermark is behind the newest event.
 pub const OUT_OF_ORDER_US: i64 = 5_000_000;
@@ -51,13 +52,9 @@ impl<'a> Plant<'a> {
         let began = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
         let topic = format!("freshness-{began}-{}", std::process::id());
         let config = folder.join("tidegauge.toml");
-        models::publish(
-            &folder.join("models"),
-            args.rate / 5 * 5,
-            VECTORS,
-            WINDOW_S,
-            tidegauge::clock::now_us(),
-        )?;
+        let sensors = args.rate / 5 * 5;
+        let models = Made { sensors, vectors: VECTORS, window_s: WINDOW_S, column: "Sensor" };
+        models.publish(&folder.join("models"), tidegauge::clock::now_us())?;
         let plant = Self { args, folder, config, topic };
         fs::write(&plant.config, plant.settings())?;
         Ok(plant)
@@ -154,7 +151,7 @@ commit_every = {commit_every:?}
 listen = "127.0.0.1:0"
 "#,
             topic = self.topic,
-            features = models::FEATURES,
+            features = FEATURES,
         )
     }
 }

@@ -11,17 +11,11 @@ use serde::de::DeserializeOwned;
 
 use crate::Args;
 use crate::binary::{self, finish};
+use crate::events::{self, Events};
 use crate::measure::{self, Phases};
-use crate::models::{self, FEATURES};
-use crate::oracle::{self, Row};
+use crate::models::{FEATURES, Made};
+use crate::oracle::{self, Holds, Row};
 
-/// Whole seconds, so that each first reading lies on the end of a window.
-const START: &str = "2026-01-01T00:00:00Z";
-/// The stretch that models are trained on ends before the measured one begins.
-const TRAIN_START: &str = "2025-06-01T00:00:00Z";
-/// How far events are out of order; below the pipeline's `out_of_order`, so that none is late.
-const JITTER: &str = "2s";
-const DEVICE_SENSORS: u32 = 5;
 /// Of the pipeline: how long the topic must be silent before the run ends.
 const UNTIL_IDLE: &str = "2s";
 
@@ -62,35 +56,22 @@ impl<'a> Job<'a> {
         self.topic
     }
 
-    /// The rows that a right lake holds, by plain sums over the simulated events.
+    /// The rows that a right lake holds, by plain sums over the events.
     pub fn expected(&self) -> Result<Vec<Row>> {
-        let file = self.folder.join("events.jsonl");
-        let (seed, events) = (self.args.seed.to_string(), self.args.events.to_string());
-        let mut command = self.simulate(START, &seed);
-        command.args(["--events", &events, "--jitter", JITTER, "--out"]).arg(&file);
-        finish(command)?;
-        let rows = oracle::aggregate(&file, self.args.window)?;
-        fs::remove_file(file)?;
-        Ok(rows)
+        events::aggregated(self.args, self.folder, |file| {
+            oracle::aggregate(file, self.args.window, Holds::End)
+        })
     }
 
     /// Creates the topic and sends all events to it, as fast as it takes them.
     pub fn fill(&self) -> Result<()> {
-        let Args { brokers, partitions, seed, events, compression, .. } = self.args;
-        let mut command = self.simulate(START, &seed.to_string());
-        command.args(["--events", &events.to_string(), "--jitter", JITTER]);
-        command.args(["--brokers", brokers, "--topic", self.topic, "--compression", compression]);
-        command.args(["--create", &partitions.to_string()]);
-        finish(command).map(drop)
+        Events(self.args).send(self.topic)
     }
 
     /// Trains a model for each sensor on an earlier stretch of other values.
     pub fn train(&self) -> Result<()> {
         let file = self.folder.join("train.jsonl");
-        let seconds = (self.args.window * self.args.train_windows).to_string();
-        let mut command = self.simulate(TRAIN_START, &self.args.seed.wrapping_add(1).to_string());
-        command.args(["--seconds", &seconds, "--out"]).arg(&file);
-        finish(command)?;
+        Events(self.args).write_earlier(self.args.window * self.args.train_windows, &file)?;
         let run = self.run(0)?;
         let mut command = self.command();
         command.arg("train").arg("-c").arg(&run.config).arg(&file);
@@ -102,7 +83,9 @@ impl<'a> Job<'a> {
     /// Gives each sensor a made-up model of so many support vectors.
     pub fn publish(&self, vectors: u32) -> Result<()> {
         let Args { sensors, window, .. } = *self.args;
-        models::publish(&self.models(), sensors, vectors, window, tidegauge::clock::now_us())
+        let column = Events(self.args).sensor_column();
+        let models = Made { sensors, vectors, window_s: window, column };
+        models.publish(&self.models(), tidegauge::clock::now_us())
     }
 
     fn models(&self) -> PathBuf {
@@ -121,7 +104,7 @@ impl<'a> Job<'a> {
 
     fn settings(&self, lake: &Path, number: u64, port: u16) -> String {
         let Args { brokers, window, threads, memory, commit_every, .. } = self.args;
-        let topic = self.topic;
+        let (topic, sensor) = (self.topic, Events(self.args).sensor_column());
         let text = |path: &Path| toml::Value::from(path.to_string_lossy().as_ref()).to_string();
         let (lake, models) = (text(lake), text(&self.models()));
         let threads = threads.map_or(String::new(), |n| format!("threads = {n}\n"));
@@ -139,13 +122,13 @@ group = "{topic}-{number}"
 instance = "bench"
 {threads}[event]
 time = "TS"
-key = [{{ name = "Device", type = "int64" }}, {{ name = "Sensor", type = "int64" }}]
+key = [{{ name = "Device", type = "int64" }}, {{ name = "{sensor}", type = "int64" }}]
 values = ["Value"]
 [window]
 query = """
-SELECT "Device", "Sensor", count(*) AS n, avg("Value") AS mean, stddev("Value") AS deviation,
+SELECT "Device", "{sensor}", count(*) AS n, avg("Value") AS mean, stddev("Value") AS deviation,
        min("Value") AS lowest, max("Value") AS highest
-FROM readings GROUP BY "Device", "Sensor", tumble("TS", INTERVAL '{window} seconds')"""
+FROM readings GROUP BY "Device", "{sensor}", tumble("TS", INTERVAL '{window} seconds')"""
 out_of_order = "5s"
 [models]
 url = {models}
@@ -157,15 +140,6 @@ commit_every = {commit_every:?}
 listen = "127.0.0.1:{port}"
 {limits}"#
         )
-    }
-
-    fn simulate(&self, start: &str, seed: &str) -> Command {
-        let devices = (self.args.sensors / DEVICE_SENSORS).to_string();
-        let mut command = self.command();
-        command.args(["simulate", "--devices", &devices]);
-        command.args(["--sensors", &DEVICE_SENSORS.to_string(), "--interval", "1s"]);
-        command.args(["--start", start, "--seed", seed, "--speed", "0"]);
-        command
     }
 
     fn command(&self) -> Command {
@@ -210,12 +184,13 @@ impl Run<'_> {
 
     /// The lake's predictions.
     pub fn rows(&self) -> Result<Vec<Row>> {
-        self.query(
-            r#"SELECT "Device" AS device, "Sensor" AS sensor,
+        let sensor = Events(self.job.args).sensor_column();
+        self.query(&format!(
+            r#"SELECT "Device" AS device, "{sensor}" AS sensor,
                       cast(window_end AS bigint) AS end_us, n, n_readings,
                       mean, deviation, lowest, highest, status, score
                FROM predictions"#,
-        )
+        ))
     }
 
     /// Lets the binary prove the lake.

@@ -14,6 +14,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod binary;
+mod events;
+mod flink;
 mod job;
 mod measure;
 mod models;
@@ -75,6 +77,13 @@ struct Args {
     /// How the topic's batches are packed: none, gzip, snappy, lz4, zstd
     #[arg(long, default_value = "none")]
     compression: String,
+    /// Take events of this program instead of `tidegauge simulate`'s: it takes --count, --sensors and --seed, with
+    /// --ndjson a file and with --bootstrap, --topic, --partitions and --compression a topic
+    #[arg(long, value_name = "PATH", conflicts_with = "models")]
+    loader: Option<PathBuf>,
+    /// Then read the topic with Apache Flink, which scores nothing; needs a JDK of Java 17 and Maven
+    #[arg(long)]
+    flink: bool,
     /// How often the topic is read; more than once prints the median too
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
     runs: u64,
@@ -128,16 +137,16 @@ fn run(args: &Args) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("tidegauge-bench-").tempdir()?;
     let topic = format!("bench-{}-{}", began.as_millis(), std::process::id());
     let job = Job::new(args, folder.path(), &topic);
-    let result = measured(args, &job);
-    let figures = match result {
-        Ok(figures) => figures,
-        Err(error) => {
-            return Err(error.context(format!("failed; see {}", folder.keep().display())));
+    let result = measured(args, &job).and_then(|figures| {
+        let seconds = i64::try_from(began.as_secs())?;
+        table::print(args, &tidegauge_flow::time::rfc3339(seconds * NANOS), &figures);
+        if args.flink {
+            let flink = flink::run(args, folder.path(), &topic)?;
+            table::print_beside(&figures, &flink);
         }
-    };
-    let seconds = i64::try_from(began.as_secs())?;
-    table::print(args, &tidegauge_flow::time::rfc3339(seconds * NANOS), &figures);
-    Ok(())
+        Ok(())
+    });
+    result.map_err(|error| error.context(format!("failed; see {}", folder.keep().display())))
 }
 
 fn measured(args: &Args, job: &Job<'_>) -> Result<Vec<Figures>> {

@@ -43,8 +43,45 @@ pub struct Phases {
     /// What lanes held at most when looked at, and what of their windows went to files, bytes.
     pub held_bytes: f64,
     pub spilled_bytes: f64,
+    /// How long lanes stood still for commits: buckets of the metric, upper bound and cumulative count.
+    pub stalls: Vec<(f64, f64)>,
     /// Cores that everything else on the machine kept busy meanwhile, the broker included.
     pub others_cores: f64,
+}
+
+/// What a process used from its start to its end.
+#[derive(Debug)]
+pub struct Usage {
+    pub wall_seconds: f64,
+    /// User and system.
+    pub cpu_seconds: f64,
+    pub peak_kib: u64,
+}
+
+/// Runs any program to its end.
+///
+/// # Errors
+/// When it fails or never ends.
+pub fn whole(mut command: Command) -> Result<Usage> {
+    let began = Instant::now();
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut running = Running(command.spawn().with_context(|| format!("cannot start {program}"))?);
+    let pid = running.0.id();
+    let mut peak_kib = 0;
+    let cpu_seconds = loop {
+        let stat = Stat::read(pid)?;
+        // Ended, and not waited for yet: its times are all in.
+        if stat.state == "Z" {
+            break stat.cpu_seconds;
+        }
+        peak_kib = peak_kib.max(peak_memory_kib(pid));
+        ensure!(began.elapsed() < RUN_MAX, "{program} did not end within {} s", RUN_MAX.as_secs());
+        thread::sleep(LOOK);
+    };
+    let wall_seconds = began.elapsed().as_secs_f64();
+    let status = running.0.wait()?;
+    ensure!(status.success(), "{program} ended with {status}");
+    Ok(Usage { wall_seconds, cpu_seconds, peak_kib })
 }
 
 /// Runs the pipeline to its end. `port` is where it serves its metrics.
@@ -86,6 +123,7 @@ pub fn run(mut command: Command, port: u16) -> Result<Phases> {
         peak_kib,
         held_bytes: seen.held_bytes,
         spilled_bytes: seen.spilled_bytes,
+        stalls: seen.stalls,
         others_cores: others_seconds.max(0.0) / ((ended_us - started_us) as f64 / 1e6),
     })
 }
@@ -111,6 +149,7 @@ struct Seen {
     commit_seconds_when_read: f64,
     held_bytes: f64,
     spilled_bytes: f64,
+    stalls: Vec<(f64, f64)>,
 }
 
 impl Seen {
@@ -134,6 +173,7 @@ impl Seen {
         let Ok(metrics) = get(port, "/metrics") else { return Ok(()) };
         self.commit_seconds = sum(&metrics, "tidegauge_sink_commit_seconds_sum");
         self.held_bytes = self.held_bytes.max(sum(&metrics, "tidegauge_memory_used_bytes"));
+        self.stalls = buckets(&metrics, "tidegauge_sink_commit_stall_seconds_bucket");
         let spilled = sum(&metrics, "tidegauge_aggregate_spilled_bytes_total");
         self.spilled_bytes = self.spilled_bytes.max(spilled);
         let budget = sum(&metrics, "tidegauge_memory_budget_bytes");
@@ -169,6 +209,22 @@ fn sum(metrics: &str, name: &str) -> f64 {
     // Nothing but labels or the value follows the name; else it is a longer name.
     let series = series.filter(|rest| rest.starts_with(['{', ' ']));
     series.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
+/// The buckets of a histogram without labels of its own.
+fn buckets(metrics: &str, name: &str) -> Vec<(f64, f64)> {
+    let bucket = |line: &str| {
+        let (bound, count) = line.strip_prefix(name)?.strip_prefix("{le=\"")?.split_once("\"} ")?;
+        Some((bound.parse().ok()?, count.parse().ok()?))
+    };
+    metrics.lines().filter_map(bucket).collect()
+}
+
+/// The smallest bound under which this share of a histogram lies.
+pub fn quantile(buckets: &[(f64, f64)], share: f64) -> f64 {
+    let all = buckets.last().map_or(0.0, |(_, count)| *count);
+    let within = buckets.iter().find(|(_, count)| *count >= share * all);
+    within.map_or(f64::NAN, |(bound, _)| *bound)
 }
 
 /// From `/proc/PID/stat` (proc_pid_stat(5)).

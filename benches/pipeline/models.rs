@@ -16,25 +16,29 @@ pub const FEATURES: [&str; 5] = ["n", "mean", "deviation", "lowest", "highest"];
 /// The name under which a run looks for its models.
 const ALIAS: &str = "champion";
 
-/// Publishes a model of `vectors` support vectors for each of `sensors` sensors, five for a device, around
-/// the values that the simulation gives it.
-pub fn publish(
-    folder: &Path,
-    sensors: u32,
-    vectors: u32,
-    window_s: u64,
-    now_us: i64,
-) -> Result<()> {
-    let store = pipeline::open_store(&folder.to_string_lossy(), &Storage::default())?;
-    let registry = Registry::new(store, "");
-    let column = |name: &str| KeyColumn { name: name.into(), kind: KeyType::Int64 };
-    let key = KeySchema::new(vec![column("Device"), column("Sensor")]);
-    let mut random = ChaCha8Rng::seed_from_u64(u64::from(sensors));
-    let entries = (0..sensors).map(|number| entry(number, vectors, window_s, &mut random));
-    let entries = entries.collect::<Result<Vec<_>>>()?;
-    let version = registry.publish(&key, entries, None, "of the benchmark", now_us)?;
-    registry.move_alias(ALIAS, version, now_us)?;
-    Ok(())
+/// Models of `vectors` support vectors each, for `sensors` sensors, five for a device.
+pub struct Made {
+    pub sensors: u32,
+    pub vectors: u32,
+    pub window_s: u64,
+    /// The key's column that names a sensor within its device.
+    pub column: &'static str,
+}
+
+impl Made {
+    /// Publishes them, around the values that the simulation gives each sensor.
+    pub fn publish(&self, folder: &Path, now_us: i64) -> Result<()> {
+        let store = pipeline::open_store(&folder.to_string_lossy(), &Storage::default())?;
+        let registry = Registry::new(store, "");
+        let column = |name: &str| KeyColumn { name: name.into(), kind: KeyType::Int64 };
+        let key = KeySchema::new(vec![column("Device"), column(self.column)]);
+        let mut random = ChaCha8Rng::seed_from_u64(u64::from(self.sensors));
+        let entry = |number| entry(number, self.vectors, self.window_s, &mut random);
+        let entries = (0..self.sensors).map(entry).collect::<Result<Vec<_>>>()?;
+        let version = registry.publish(&key, entries, None, "of the benchmark", now_us)?;
+        registry.move_alias(ALIAS, version, now_us)?;
+        Ok(())
+    }
 }
 
 fn entry(number: u32, vectors: u32, window_s: u64, random: &mut ChaCha8Rng) -> Result<ModelEntry> {

@@ -42,24 +42,34 @@ struct Event<'a> {
     time: &'a str,
     #[serde(rename = "Device")]
     device: i64,
-    #[serde(rename = "Sensor")]
+    #[serde(rename = "Sensor", alias = "Tag")]
     sensor: i64,
     #[serde(rename = "Value")]
     value: f64,
 }
 
-/// Aggregates a file of events by windows (start, end] of so many seconds.
+/// Which of its two ends a window holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    Start,
+    End,
+}
+
+/// Aggregates a file of events by windows of so many seconds.
 ///
 /// # Errors
 /// When the file can't be read as what `simulate` writes.
-pub fn aggregate(file: &Path, window_seconds: u64) -> Result<Vec<Row>> {
+pub fn aggregate(file: &Path, window_seconds: u64, holds: Holds) -> Result<Vec<Row>> {
     let width_ns = i64::try_from(window_seconds * 1_000_000_000)?;
     let mut readings: Vec<((i64, i64, i64), f64)> = Vec::new();
     for line in BufReader::new(File::open(file)?).lines() {
         let line = line?;
         let event: Event<'_> = serde_json::from_str(&line).with_context(|| line.clone())?;
         let time_ns = string_to_timestamp_nanos(event.time)?;
-        let end_ns = (time_ns + width_ns - 1).div_euclid(width_ns) * width_ns;
+        let end_ns = match holds {
+            Holds::End => (time_ns + width_ns - 1).div_euclid(width_ns) * width_ns,
+            Holds::Start => (time_ns.div_euclid(width_ns) + 1) * width_ns,
+        };
         readings.push(((event.device, event.sensor, end_ns / 1000), event.value));
     }
     // Stable: each window keeps the order of its readings.
@@ -93,7 +103,23 @@ fn row(readings: &[((i64, i64, i64), f64)]) -> Row {
 ///
 /// # Errors
 /// When they differ: how much, and the first differences.
-pub fn compare(expected: &[Row], mut rows: Vec<Row>, scored: bool) -> Result<()> {
+pub fn compare(expected: &[Row], rows: Vec<Row>, scored: bool) -> Result<()> {
+    compare_by(expected, rows, |row, expected| row.agrees(expected, scored))
+}
+
+/// Compares rows of another engine, which scores nothing.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_sums(expected: &[Row], rows: Vec<Row>) -> Result<()> {
+    compare_by(expected, rows, Row::agrees_in_sums)
+}
+
+fn compare_by(
+    expected: &[Row],
+    mut rows: Vec<Row>,
+    agrees: impl Fn(&Row, &Row) -> bool,
+) -> Result<()> {
     ensure!(!expected.is_empty(), "nothing is expected: there is nothing to compare with");
     rows.sort_by_key(Row::window);
     let mut wrong = Wrong::default();
@@ -110,7 +136,7 @@ pub fn compare(expected: &[Row], mut rows: Vec<Row>, scored: bool) -> Result<()>
             // A second row for one window ends here too.
             Ordering::Greater => wrong.add(None, right.next()),
             Ordering::Equal => match (left.next(), right.next()) {
-                (Some(expected), Some(row)) if row.agrees(expected, scored) => {}
+                (Some(expected), Some(row)) if agrees(row, expected) => {}
                 (expected, row) => wrong.add(expected, row),
             },
         }
@@ -151,6 +177,12 @@ impl Row {
     }
 
     fn agrees(&self, expected: &Self, scored: bool) -> bool {
+        self.agrees_in_sums(expected)
+            && self.status == expected.status_due(scored)
+            && self.score.is_some() == (self.status == "ok")
+    }
+
+    fn agrees_in_sums(&self, expected: &Self) -> bool {
         let mean = expected.mean.unwrap_or(0.0).abs();
         let close = |left: Option<f64>, right: Option<f64>| near(left, right, RELATIVE, 0.0);
         self.n == expected.n
@@ -159,8 +191,6 @@ impl Row {
             && close(self.lowest, expected.lowest)
             && close(self.highest, expected.highest)
             && near(self.deviation, expected.deviation, RELATIVE_DEVIATION, RELATIVE * mean)
-            && self.status == expected.status_due(scored)
-            && self.score.is_some() == (self.status == "ok")
     }
 
     /// A single reading has no standard deviation, so no features to score.

@@ -4,8 +4,9 @@ use std::fs;
 use std::thread::available_parallelism;
 
 use crate::Args;
+use crate::flink;
 use crate::job::Ledger;
-use crate::measure::Phases;
+use crate::measure::{Phases, quantile};
 
 /// The figures of one run.
 #[derive(Debug, Clone)]
@@ -22,6 +23,9 @@ pub struct Figures {
     pub held_mb: f64,
     /// What of their windows went to files.
     pub spilled_mb: f64,
+    /// Within which half, and all but one in a hundred, of the lanes' stops for commits lie.
+    pub stall_p50_ms: f64,
+    pub stall_p99_ms: f64,
     /// From the process's start to the first lane's opening.
     pub startup_seconds: f64,
     /// From the last message to the end of waiting for another, without commits.
@@ -53,6 +57,8 @@ impl Figures {
             peak_mb: phases.peak_kib as f64 * 1024.0 / 1e6,
             held_mb: phases.held_bytes / 1e6,
             spilled_mb: phases.spilled_bytes / 1e6,
+            stall_p50_ms: quantile(&phases.stalls, 0.5) * 1e3,
+            stall_p99_ms: quantile(&phases.stalls, 0.99) * 1e3,
             startup_seconds: seconds(phases.started_us, ledger.opened_us),
             silence_seconds,
             others_cores: phases.others_cores,
@@ -72,6 +78,8 @@ impl Figures {
             format!("{:.0}", self.peak_mb),
             format!("{:.0}", self.held_mb),
             format!("{:.0}", self.spilled_mb),
+            format!("{:.1}", self.stall_p50_ms),
+            format!("{:.1}", self.stall_p99_ms),
             self.rows.to_string(),
             self.files.to_string(),
             self.commits.to_string(),
@@ -83,9 +91,22 @@ impl Figures {
     }
 }
 
-const HEADS: [&str; 13] = [
-    "run", "events/s", "CPU s/M", "peak MB", "held MB", "spilled", "rows", "files", "commits",
-    "net s", "start s", "silent s", "others",
+const HEADS: [&str; 15] = [
+    "run",
+    "events/s",
+    "CPU s/M",
+    "peak MB",
+    "held MB",
+    "spilled",
+    "stall p50",
+    "p99 ms",
+    "rows",
+    "files",
+    "commits",
+    "net s",
+    "start s",
+    "silent s",
+    "others",
 ];
 
 /// Prints everything that a reader needs to compare the figures with others.
@@ -129,8 +150,26 @@ pub fn print(args: &Args, date: &str, figures: &[Figures]) {
     }
 }
 
+/// Prints what Flink took for the same, and how often ours is in it.
+pub fn print_beside(figures: &[Figures], flink: &flink::Figures) {
+    let ours = median(figures);
+    let (rate, cpu) = (flink.warm_rate(), flink.cpu_per_million());
+    let peak_mb = flink.all.peak_kib as f64 * 1024.0 / 1e6;
+    println!(
+        "\nFlink: {rate:.0} events/s warm ({:.2} s for all, {:.2} s for a quarter), {cpu:.3} CPU s/M, peak {peak_mb:.0} MB, \
+         {} rows, {} of them with NaN for a standard deviation of 0",
+        flink.all.wall_seconds, flink.quarter.wall_seconds, flink.rows, flink.not_numbers
+    );
+    println!(
+        "tidegauge to Flink: events/s {:.2}, CPU {:.2}, memory {:.2}",
+        ours.events_per_second / rate,
+        ours.cpu_per_million / cpu,
+        ours.peak_mb / peak_mb
+    );
+}
+
 fn print_line(cells: [String; HEADS.len()]) {
-    println!("{}", cells.map(|cell| format!("{cell:>9}")).concat());
+    println!("{}", cells.map(|cell| format!("{cell:>10}")).concat());
 }
 
 /// The median of each column by itself.
@@ -152,6 +191,8 @@ fn median(figures: &[Figures]) -> Figures {
         peak_mb: of(&|f| f.peak_mb),
         held_mb: of(&|f| f.held_mb),
         spilled_mb: of(&|f| f.spilled_mb),
+        stall_p50_ms: of(&|f| f.stall_p50_ms),
+        stall_p99_ms: of(&|f| f.stall_p99_ms),
         startup_seconds: of(&|f| f.startup_seconds),
         silence_seconds: of(&|f| f.silence_seconds),
         others_cores: of(&|f| f.others_cores),

@@ -65,7 +65,7 @@ pub trait Source {
     ///
     /// # Errors
     /// [`KafkaError::Transient`], [`KafkaError::Fatal`].
-    fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError>;
+    fn resume(&mut self, partitions: &[i32]) -> Result<(), KafkaError>;
 
     /// Lets the owner release all partitions, then ends the membership.
     ///

@@ -247,7 +247,7 @@ impl Source for SimSource {
         Ok(())
     }
 
-    fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+    fn resume(&mut self, partitions: &[i32]) -> Result<(), KafkaError> {
         self.trouble("resume")?;
         self.paused.borrow_mut().retain(|partition| !partitions.contains(partition));
         Ok(())

@@ -15,15 +15,11 @@ use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::context::{Membership, Rebalance, let_go};
-use super::error::KafkaError;
-use super::trouble::code_name;
 
 /// How long a close may take before its thread is left to itself.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 /// How long a seek may take; librdkafka answers at once unless its own thread is stuck.
 const SEEK_MAX: Duration = Duration::from_secs(5);
-/// How often a seek is tried.
-const SEEK_TRIES: usize = 2;
 /// Events served before the close.
 const EVENTS_MAX: usize = 256;
 
@@ -79,22 +75,17 @@ impl Drop for Client {
 /// so when this returns.
 ///
 /// # Errors
-/// [`KafkaError::Fatal`]: librdkafka may go on elsewhere, so better an end.
+/// librdkafka's own, after a second try: it may go on elsewhere.
 pub(crate) fn set_back(
     native: &BaseConsumer<Membership>,
     topic: &str,
     next: &[(i32, i64)],
-) -> Result<(), KafkaError> {
+) -> KafkaResult<()> {
     if next.is_empty() {
         return Ok(());
     }
-    let seek = |_| seek(native, topic, next).err();
     // All of them again after an error: to seek twice does no harm.
-    let mut errors = (0..SEEK_TRIES).map_while(seek);
-    errors.nth(SEEK_TRIES - 1).map_or(Ok(()), |error| {
-        let reason = format!("the position of kept partitions of {topic} is not sure: {error}");
-        Err(KafkaError::Fatal { code: code_name(&error), reason })
-    })
+    seek(native, topic, next).or_else(|_| seek(native, topic, next))
 }
 
 /// One try of [`set_back`].

@@ -17,7 +17,7 @@ use rdkafka::error::KafkaError as NativeError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use super::batch::{Forward, Inbox, MessageBatch, Stray, c_name};
-use super::client::{Client, bare_list, offset_list, set_back};
+use super::client::{Client, bare_list, offset_list};
 use super::context::Membership;
 use super::error::KafkaError;
 use super::handed::Handed;
@@ -229,12 +229,11 @@ impl Consumer {
     ///
     /// # Errors
     /// [`KafkaError::Transient`]; [`KafkaError::Fatal`] when it is not sure where they go on.
-    pub fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+    pub fn resume(&mut self, partitions: &[i32]) -> Result<(), KafkaError> {
         let list = bare_list(&self.settings.topic, partitions);
         self.client.resume(&list).map_err(|e| KafkaError::transient("resume partitions", e))?;
         self.paused.borrow_mut().retain(|partition| !partitions.contains(partition));
-        let moved = self.handed.moved().filter(|(p, _)| partitions.contains(p));
-        set_back(&self.client, &self.settings.topic, &moved.collect::<Vec<_>>())
+        self.set_back(partitions)
     }
 
     /// Where partitions begin and end, by a client of its own.
@@ -356,7 +355,7 @@ impl Source for Consumer {
         Self::pause(self, partitions)
     }
 
-    fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+    fn resume(&mut self, partitions: &[i32]) -> Result<(), KafkaError> {
         Self::resume(self, partitions)
     }
 

@@ -158,7 +158,7 @@ impl Source for WholeTopic {
         self.reader.pause(partitions)
     }
 
-    fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+    fn resume(&mut self, partitions: &[i32]) -> Result<(), KafkaError> {
         self.reader.resume(partitions)
     }
 

@@ -266,7 +266,7 @@ impl Source for MemorySource {
         Ok(())
     }
 
-    fn resume(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+    fn resume(&mut self, partitions: &[i32]) -> Result<(), KafkaError> {
         self.paused.borrow_mut().retain(|p| !partitions.contains(p));
         Ok(())
     }

@@ -10,6 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::Consumer;
 use crate::kafka::client::{bare_list, seek, set_back};
 use crate::kafka::error::KafkaError;
+use crate::kafka::trouble::code_name;
 use crate::source::Begin;
 
 /// How long librdkafka may refuse a position before its partition is assigned anew.
@@ -157,13 +158,34 @@ impl Consumer {
         Ok(())
     }
 
+    /// Sets what moved of these partitions back to where we are.
+    ///
+    /// After a broker's death librdkafka may hold a kept partition that it has not started (again), and
+    /// such a one can't be told where to go on: it is assigned anew.
+    ///
+    /// # Errors
+    /// [`KafkaError::Fatal`], for good: librdkafka may go on elsewhere, so better an end.
+    pub(super) fn set_back(&mut self, partitions: &[i32]) -> Result<(), KafkaError> {
+        let moved = self.handed.moved().filter(|(partition, _)| partitions.contains(partition));
+        let moved: Vec<_> = moved.collect();
+        let Err(refused) = set_back(&self.client, &self.settings.topic, &moved) else {
+            return Ok(());
+        };
+        tracing::warn!(topic = self.settings.topic, %refused, "kept partitions can't be set back");
+        self.assign_anew(&moved).map_err(|error| {
+            let topic = &self.settings.topic;
+            let reason = format!(
+                "the position of kept partitions of {topic} is not sure: {refused}; assigned anew: {error}"
+            );
+            let code = code_name(&error);
+            self.trouble.end(code.clone(), reason.clone());
+            KafkaError::Fatal { code, reason }
+        })
+    }
+
     /// After each answer to a rebalance. An eager protocol keeps nothing, so there is nothing to do then.
     pub(super) fn set_all_back(&mut self) -> Result<(), KafkaError> {
-        let moved: Vec<_> = self.handed.moved().collect();
-        set_back(&self.client, &self.settings.topic, &moved).inspect_err(|error| {
-            if let KafkaError::Fatal { code, reason } = error {
-                self.trouble.end(code.clone(), reason.clone());
-            }
-        })
+        let all: Vec<i32> = self.partitions().collect();
+        self.set_back(&all)
     }
 }

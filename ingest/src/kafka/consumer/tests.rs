@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::{
     Compression, EmbeddedBroker, Origins, Outgoing, OwnerError, Producer, ProducerSettings,
-    context::Rebalance, settings::Start,
+    client::set_back, context::Rebalance, settings::Start,
 };
 use super::*;
 
@@ -68,13 +68,13 @@ fn read(consumer: &mut Consumer, offsets: &mut Vec<i64>, count: usize) {
 }
 
 /// Reads some, puts librdkafka elsewhere, lets `happen` something and reads on.
-fn check(elsewhere: i64, happen: impl Fn(&Consumer)) {
+fn check(elsewhere: i64, happen: impl Fn(&mut Consumer)) {
     let broker = EmbeddedBroker::start("demo", 1).expect("a broker");
     fill(&broker);
     let (mut consumer, mut offsets) = (member(&broker), Vec::new());
     read(&mut consumer, &mut offsets, 30);
     set_back(&consumer.client, "demo", &[(0, elsewhere)]).expect("elsewhere");
-    happen(&consumer);
+    happen(&mut consumer);
     assert_eq!(consumer.positions(), BTreeMap::from([(0, 30)]), "what was handed out");
     read(&mut consumer, &mut offsets, COUNT as usize);
     assert_eq!(offsets, (0..COUNT).collect::<Vec<_>>(), "from {elsewhere}");
@@ -104,17 +104,24 @@ fn what_was_handed_out_does_not_come_again_even_without_a_rebalance() {
     check(0, |_| {});
 }
 
+/// As after a broker's death: the partition is ours, and librdkafka does not read it.
 #[test]
-fn a_partition_that_cannot_be_set_back_is_a_fatal_error() {
-    let broker = EmbeddedBroker::start("demo", 1).expect("a broker");
-    let mut consumer = member(&broker);
-    consumer.handed.begin(7, 0);
-    consumer.handed.admit(7, 0);
-    let error = consumer.set_all_back().expect_err("there is no such partition");
-    assert!(matches!(&error, KafkaError::Fatal { .. }), "{error:?}");
-    assert!(error.to_string().contains("demo"), "{error}");
-    let polled = consumer.poll(&mut FromZero, 1, Duration::ZERO).err().expect("for good");
-    assert!(matches!(polled, KafkaError::Fatal { .. }), "{polled:?}");
+fn fm_36_a_kept_partition_that_cannot_be_set_back_is_assigned_anew() {
+    for elsewhere in [0, 10, 30, 50] {
+        check(elsewhere, |consumer| {
+            consumer.inbox.clear();
+            take_away(consumer, "cooperative-sticky");
+            consumer.client.context().put_back(Rebalance::Assign(Vec::new()));
+        });
+    }
+}
+
+/// Takes partition 0 from librdkafka without telling the consumer.
+fn take_away(consumer: &Consumer, strategy: &str) {
+    match strategy {
+        "range" => consumer.client.unassign().expect("taken away"),
+        _ => consumer.client.incremental_unassign(&bare_list("demo", &[0])).expect("taken away"),
+    }
 }
 
 #[test]
@@ -126,12 +133,7 @@ fn fm_38_an_assignment_that_failed_half_way_is_made_whole_by_the_next_try() {
         read(&mut consumer, &mut offsets, 30);
         // As when the topic was made anew and the client does not know its partitions yet: what there was
         // is taken away, and the queue of the partition is not to be had.
-        match strategy {
-            "range" => consumer.client.unassign().expect("taken away"),
-            _ => {
-                consumer.client.incremental_unassign(&bare_list("demo", &[0])).expect("taken away")
-            }
-        }
+        take_away(&consumer, strategy);
         consumer.forwards.clear();
         consumer.handed.hold(0);
         consumer.unfinished.insert(0, Begin::At(30));
