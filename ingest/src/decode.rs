@@ -14,6 +14,7 @@ mod csv;
 mod fields;
 mod flat;
 mod json;
+mod layout;
 mod time;
 
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use tidegauge_flow::{KeyPart, Readings, Sensors};
 pub use csv::CsvHeader;
 pub(crate) use csv::RecordEnd;
 pub(crate) use fields::{Fields, Kind, Roles};
-use time::Moment;
+use layout::Layout;
+use time::{Moment, Recent};
 
 use crate::mapping::EventMapping;
 use crate::message::Message;
@@ -69,6 +71,10 @@ pub struct Decoder {
     format: Format,
     roles: Roles,
     fields: Fields,
+    /// How the last JSON object was written.
+    layout: Layout,
+    /// When the last event was.
+    recent: Recent,
     values: Vec<Option<f64>>,
 }
 
@@ -80,7 +86,8 @@ impl Decoder {
     pub fn new(mapping: Arc<EventMapping>, format: Format) -> Self {
         let roles = Roles::new(&mapping);
         let fields = Fields::new(&roles);
-        Self { mapping, format, roles, fields, values: Vec::new() }
+        let (layout, recent) = Default::default();
+        Self { mapping, format, roles, fields, layout, recent, values: Vec::new() }
     }
 
     /// Appends the message's reading to `out`, its sensor interned.
@@ -127,7 +134,8 @@ impl Decoder {
     ) -> Result<T, Reject> {
         let text = self.scan(message)?;
         let (roles, fields) = (&self.roles, &self.fields);
-        let moment = fields::time(fields.get(text, roles.time()), self.mapping.time_format)
+        let time = fields.get(text, roles.time());
+        let moment = fields::time(time, self.mapping.time_format, &mut self.recent)
             .map_err(|reason| roles.reject(reason, roles.time()))?;
         let mut inline = [KeyPart::Int(0); KEY_COLUMNS_INLINE];
         let mut spilled = Vec::new();
@@ -168,7 +176,9 @@ impl Decoder {
         self.fields.clear();
         let fields = &mut self.fields;
         match &self.format {
-            Format::Json => json::scan(text, limits.depth_max, &self.roles, fields),
+            Format::Json => {
+                json::scan(text, limits.depth_max, &self.roles, fields, &mut self.layout)
+            }
             Format::Csv(header) => csv::scan(text, header, fields),
         }
         .map_err(Reject::new)?;

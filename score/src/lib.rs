@@ -11,6 +11,7 @@ pub mod entry;
 pub mod error;
 pub mod import;
 pub mod model;
+mod prefetch;
 pub mod registry;
 pub mod scorer;
 pub mod set;

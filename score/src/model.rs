@@ -16,6 +16,9 @@ pub trait Model: Debug + Send + Sync {
     /// How many features a row has.
     fn width(&self) -> usize;
 
+    /// Asks for what [`Model::scores`] reads to be brought near. A hint: a small model needs none.
+    fn prefetch(&self) {}
+
     /// The score of each row, larger is more anomalous; never NaN. `rows` is row-major with finite
     /// features, `out.len()` rows of [`Model::width`].
     fn scores(&self, rows: &[f64], out: &mut [f64]);

@@ -23,6 +23,7 @@ use self::output::Output;
 use crate::calibration::Lookup;
 use crate::error::ScoreError;
 use crate::model::Model;
+use crate::prefetch;
 use crate::registry::Models;
 use crate::set::describe;
 
@@ -31,6 +32,9 @@ const MAX_REASONS: usize = 3;
 
 /// A feature is named in a reason when it is at least this much to blame as the first one.
 const REASON_SHARE: f64 = 0.1;
+
+/// Rows between two steps of a prefetch: about what a line takes from memory.
+const AHEAD: usize = 2;
 
 /// Scores the window rows of one lane.
 #[derive(Debug)]
@@ -133,6 +137,7 @@ impl Scorer {
             let sensor = rows.sensor[row];
             let same = rows.sensor[row..].iter().take_while(|s| **s == sensor).count();
             self.look_up(sensor, sensors);
+            self.prefetch(&rows.sensor[row + same..]);
             let run = gathered.run(row, same);
             score_run(
                 &self.slots[sensor as usize],
@@ -199,6 +204,24 @@ impl Scorer {
                 Slot::Missing
             }
         };
+    }
+
+    /// Brings the models of the rows to come nearer, step by step: each step reads what the one before asked
+    /// for.
+    fn prefetch(&self, coming: &[SensorId]) {
+        let ready = |ahead: usize| match self.slots.get(*coming.get(ahead)? as usize)? {
+            Slot::Ready(ready) => Some(ready),
+            Slot::Unseen | Slot::Missing => None,
+        };
+        if let Some(ready) = ready(2 * AHEAD) {
+            prefetch::value(&**ready);
+        }
+        if let Some(ready) = ready(AHEAD) {
+            prefetch::value(&*ready.model);
+        }
+        if let Some(ready) = ready(0) {
+            ready.model.prefetch();
+        }
     }
 
     fn check(&self, models: &Models) -> Result<(), ScoreError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tidegauge_flow::{KeyPart, KeyType};
 use twox_hash::XxHash3_128;
 
-use super::time::{self, Moment};
+use super::time::{self, Moment, Recent};
 use crate::mapping::{EventMapping, TimeFormat};
 use crate::reject::{Reason, Reject};
 
@@ -162,11 +162,15 @@ impl Fields {
 }
 
 /// Reads a time field.
-pub(crate) fn time((kind, text): (Kind, &str), format: TimeFormat) -> Result<Moment, Reason> {
+pub(crate) fn time(
+    (kind, text): (Kind, &str),
+    format: TimeFormat,
+    recent: &mut Recent,
+) -> Result<Moment, Reason> {
     let moment = match (format.nanos_exponent(), kind) {
         (_, Kind::Absent) => return Err(Reason::MissingField),
         (_, Kind::Null) => return Err(Reason::NullField),
-        (None, Kind::Text | Kind::Cell) => time::parse_text(text),
+        (None, Kind::Text | Kind::Cell) => time::parse_near(text, recent),
         (Some(exponent), Kind::Number | Kind::Cell) => time::parse_epoch(text, exponent),
         _ => return Err(Reason::WrongType),
     };
@@ -174,6 +178,7 @@ pub(crate) fn time((kind, text): (Kind, &str), format: TimeFormat) -> Result<Mom
 }
 
 /// Reads a key field.
+#[inline]
 pub(crate) fn key<'a>(
     (kind, text): (Kind, &'a str),
     key_type: KeyType,
@@ -207,6 +212,7 @@ pub(crate) fn id((kind, text): (Kind, &str)) -> Result<u128, Reason> {
 }
 
 /// Reads a value field; `None` is a null.
+#[inline]
 pub(crate) fn value((kind, text): (Kind, &str)) -> Result<Option<f64>, Reason> {
     match kind {
         Kind::Absent => Err(Reason::MissingField),

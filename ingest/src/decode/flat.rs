@@ -7,11 +7,27 @@
 use std::ops::Range;
 
 use super::fields::{Fields, Kind, Roles};
+use super::layout::Layout;
 
 /// Puts the mapped fields of the object `text`; `None` when it is not for this path. Then `fields`
-/// may hold some.
-pub(crate) fn scan(text: &str, roles: &Roles, fields: &mut Fields) -> Option<()> {
+/// may hold some, and nothing is known of the layout.
+pub(crate) fn scan(
+    text: &str,
+    roles: &Roles,
+    fields: &mut Fields,
+    layout: &mut Layout,
+) -> Option<()> {
+    layout.forget();
+    let scanned = object(text, roles, fields, layout);
+    if scanned.is_none() {
+        layout.forget();
+    }
+    scanned
+}
+
+fn object(text: &str, roles: &Roles, fields: &mut Fields, layout: &mut Layout) -> Option<()> {
     let mut cursor = Cursor { bytes: text.as_bytes(), at: 0 };
+    let mut noted = 0;
     cursor.expect(b'{')?;
     if cursor.next()? != b'}' {
         let mut hint = 0;
@@ -19,7 +35,9 @@ pub(crate) fn scan(text: &str, roles: &Roles, fields: &mut Fields) -> Option<()>
             let name = cursor.string()?;
             cursor.expect(b':')?;
             let (kind, place) = cursor.value()?;
-            if let Some(slot) = roles.find(&cursor.bytes[name], hint) {
+            let slot = roles.find(&cursor.bytes[name], hint);
+            noted = layout.note(cursor.bytes, noted, (kind, &place), slot);
+            if let Some(slot) = slot {
                 fields.put(slot, kind, place);
                 hint = slot + 1;
             }
@@ -31,7 +49,11 @@ pub(crate) fn scan(text: &str, roles: &Roles, fields: &mut Fields) -> Option<()>
         }
     }
     cursor.at += 1;
-    cursor.next().is_none().then_some(())
+    if cursor.next().is_some() {
+        return None;
+    }
+    layout.end(&cursor.bytes[noted..], fields.duplicate().is_some());
+    Some(())
 }
 
 struct Cursor<'a> {
@@ -94,34 +116,34 @@ impl Cursor<'_> {
         })
     }
 
-    /// A number by JSON's grammar: no leading zeros, digits on both sides of a point.
     fn number(&mut self) -> Option<Kind> {
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        match self.peek()? {
-            b'0' => self.at += 1,
-            _ => self.digits()?,
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
+        self.at = number_end(self.bytes, self.at)?;
         Some(Kind::Number)
     }
+}
 
-    fn digits(&mut self) -> Option<()> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
-        (self.at > start).then_some(())
+/// Where the number ends that begins at `at`, by JSON's grammar: no leading zeros, digits on both sides of a
+/// point.
+#[inline]
+pub(super) fn number_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    let is = |at: usize, wanted: &[u8]| bytes.get(at).is_some_and(|byte| wanted.contains(byte));
+    if is(at, b"-") {
+        at += 1;
     }
+    at = if is(at, b"0") { at + 1 } else { digits_end(bytes, at)? };
+    if is(at, b".") {
+        at = digits_end(bytes, at + 1)?;
+    }
+    if is(at, b"eE") {
+        at += 1;
+        at = digits_end(bytes, if is(at, b"+-") { at + 1 } else { at })?;
+    }
+    Some(at)
+}
+
+#[inline]
+fn digits_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let rest = bytes.get(start..)?;
+    let length = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+    (length > 0).then_some(start + length)
 }

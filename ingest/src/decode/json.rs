@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{Fields, Kind, Roles};
 use super::flat;
+use super::layout::Layout;
 use crate::reject::Reason;
 
 /// Puts the mapped fields of `text`, which has a byte that is no white space.
@@ -22,8 +23,13 @@ pub(crate) fn scan(
     depth_max: usize,
     roles: &Roles,
     fields: &mut Fields,
+    layout: &mut Layout,
 ) -> Result<(), Reason> {
-    if depth_max > 0 && flat::scan(text, roles, fields).is_some() {
+    if layout.read(text, fields) {
+        return Ok(());
+    }
+    fields.clear();
+    if depth_max > 0 && flat::scan(text, roles, fields, layout).is_some() {
         return Ok(());
     }
     fields.clear();

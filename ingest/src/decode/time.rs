@@ -13,6 +13,55 @@ pub(crate) enum Moment {
     After,
 }
 
+/// The minute that the last text lay in: neighbours mostly share it, so its date is not computed again.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    /// `YYYY-MM-DDThh:mm:` as it was written.
+    text: [u8; MINUTE],
+    /// Its begin, seconds since the epoch, without an offset.
+    seconds: i64,
+}
+
+impl Default for Recent {
+    /// The first minute of the epoch: as true as any.
+    fn default() -> Self {
+        Self { text: *b"1970-01-01T00:00:", seconds: 0 }
+    }
+}
+
+/// Bytes of a text up to its minute.
+const MINUTE: usize = 17;
+
+/// As [`parse_text`].
+pub(crate) fn parse_near(text: &str, recent: &mut Recent) -> Option<Moment> {
+    let (minute, rest) = text.as_bytes().split_first_chunk::<MINUTE>()?;
+    let (second, rest) = rest.split_first_chunk::<2>()?;
+    if *minute != recent.text {
+        *recent = Recent { text: *minute, seconds: minute_seconds(minute)? };
+    }
+    let second = two_digits(second[0], second[1]).filter(|second| *second <= 59)?;
+    let (nanos, zone) = fraction(rest)?;
+    let offset = offset_seconds(zone)?;
+    Some(moment(recent.seconds + i64::from(second) - offset, nanos))
+}
+
+/// The begin of `YYYY-MM-DDThh:mm:`, seconds since the epoch.
+fn minute_seconds(text: &[u8; MINUTE]) -> Option<i64> {
+    let pair = |at: usize| two_digits(text[at], text[at + 1]);
+    let separators = [text[4], text[7], text[13], text[16]];
+    if separators != *b"--::" || !matches!(text[10], b'T' | b't' | b' ') {
+        return None;
+    }
+    let year = i64::from(pair(0)? * 100 + pair(2)?);
+    let (month, day) = (pair(5)?, pair(8)?);
+    let (hour, minute) = (pair(11)?, pair(14)?);
+    let date_exists = (1..=12).contains(&month) && day >= 1 && day <= days_in(year, month);
+    if !date_exists || hour > 23 || minute > 59 {
+        return None;
+    }
+    Some(days_from_civil(year, month, day) * 86_400 + i64::from(hour * 3600 + minute * 60))
+}
+
 /// Reads `YYYY-MM-DD`, one of `T`, `t` or a space, `hh:mm:ss`, optionally `.` and one to nine
 /// digits, optionally `Z`, `z` or `±hh:mm` (without: UTC). `None` for all else, dates that don't
 /// exist and leap seconds included.
@@ -20,23 +69,7 @@ pub(crate) enum Moment {
 /// Source: RFC 3339, section 5.6; the offset may be absent and the separator a space because that
 /// is how tables and spreadsheets write times.
 pub(crate) fn parse_text(text: &str) -> Option<Moment> {
-    let (head, rest) = text.as_bytes().split_first_chunk::<19>()?;
-    let pair = |at: usize| two_digits(head[at], head[at + 1]);
-    let separators = [head[4], head[7], head[13], head[16]];
-    if separators != *b"--::" || !matches!(head[10], b'T' | b't' | b' ') {
-        return None;
-    }
-    let year = i64::from(pair(0)? * 100 + pair(2)?);
-    let (month, day) = (pair(5)?, pair(8)?);
-    let (hour, minute, second) = (pair(11)?, pair(14)?, pair(17)?);
-    let date_exists = (1..=12).contains(&month) && day >= 1 && day <= days_in(year, month);
-    if !date_exists || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let (nanos, zone) = fraction(rest)?;
-    let offset = offset_seconds(zone)?;
-    let clock = i64::from(hour * 3600 + minute * 60 + second);
-    Some(moment(days_from_civil(year, month, day) * 86_400 + clock - offset, nanos))
+    parse_near(text, &mut Recent::default())
 }
 
 /// Reads a decimal number (optionally with a sign, a fraction and an exponent) of a unit that is
@@ -75,14 +108,20 @@ fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
     let Some(digits) = rest.strip_prefix(b".") else {
         return Some((0, rest));
     };
-    let count = digits.iter().take_while(|b| b.is_ascii_digit()).count();
-    if count == 0 || count > 9 {
-        return None;
+    let (mut value, mut count) = (0, 0);
+    for digit in digits.iter().map(|b| b.wrapping_sub(b'0')).take_while(|digit| *digit <= 9) {
+        if count == SCALES.len() {
+            return None;
+        }
+        value = value * 10 + i64::from(digit);
+        count += 1;
     }
-    let (digits, zone) = digits.split_at(count);
-    let value = digits.iter().fold(0, |value, d| value * 10 + i64::from(d - b'0'));
-    Some((value * 10_i64.pow(9 - count as u32), zone))
+    let scale = SCALES.get(count.checked_sub(1)?)?;
+    Some((value * scale, &digits[count..]))
 }
+
+/// Nanoseconds of the last digit of a fraction with one digit, two, and so on.
+const SCALES: [i64; 9] = [100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
 
 fn offset_seconds(zone: &[u8]) -> Option<i64> {
     match zone {

@@ -28,6 +28,10 @@ impl Model for SvmModel {
         self.packed.width()
     }
 
+    fn prefetch(&self) {
+        self.packed.prefetch();
+    }
+
     fn scores(&self, rows: &[f64], out: &mut [f64]) {
         self.packed.decide(rows, out);
         // Not -f: a decision of 0 would become -0, which some readers sort below 0.

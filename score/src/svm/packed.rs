@@ -2,17 +2,20 @@
 //!
 //! *Why our own*: linfa's `predict` scans all training rows per call and allocates. Support vectors
 //! stand in blocks of 16, within a block feature by feature, so that one feature of 16 vectors is
-//! two or four registers. They are multiplied by a root and rows by root/scale, so that the exponent of
+//! two or four registers; a block's weights follow its features, so that a model is one stretch of memory. They are multiplied by a root and rows by root/scale, so that the exponent of
 //! 2 is a plain squared distance: root = sqrt(gamma / ln 2). Missing vectors of the last block have the weight 0.
 
 use super::SvmParams;
 use super::simd::{self, Path};
+use crate::prefetch;
 
 /// Support vectors per block.
 pub(super) const LANES: usize = 16;
 
-/// One number for each vector of a block.
-pub(super) type Lanes = [f64; LANES];
+/// One number for each vector of a block, on cache lines of their own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(align(64))]
+pub(super) struct Lanes(pub [f64; LANES]);
 
 /// A packed model. Immutable, shared between threads.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,10 +23,8 @@ pub struct PackedSvm {
     pub(super) mean: Vec<f64>,
     /// Root / scale of each feature.
     pub(super) step: Vec<f64>,
-    /// `[block][feature]`, each 16 coordinates times the root.
-    pub(super) vectors: Vec<Lanes>,
-    /// `[block]`, 16 weights each.
-    pub(super) alpha: Vec<Lanes>,
+    /// `[block]`: for each feature 16 coordinates times the root, then 16 weights.
+    blocks: Vec<Lanes>,
     pub(super) rho: f64,
     path: Path,
 }
@@ -39,18 +40,31 @@ impl PackedSvm {
         let width = params.width();
         let root = (params.gamma() * std::f64::consts::LOG2_E).sqrt();
         let blocks = params.alpha().len().div_ceil(LANES);
-        let mut vectors = vec![[0.0; LANES]; blocks * width];
-        let mut alpha = vec![[0.0; LANES]; blocks];
+        let mut blocks = vec![Lanes([0.0; LANES]); blocks * (width + 1)];
         for (i, weight) in params.alpha().iter().enumerate() {
-            let (block, lane) = (i / LANES, i % LANES);
-            alpha[block][lane] = *weight;
+            let (block, lane) = (&mut blocks[i / LANES * (width + 1)..][..=width], i % LANES);
+            block[width].0[lane] = *weight;
             for (feature, value) in params.vectors()[i * width..][..width].iter().enumerate() {
-                vectors[block * width + feature][lane] = value * root;
+                block[feature].0[lane] = value * root;
             }
         }
         let step = params.scale().iter().map(|s| root / s).collect();
         let mean = params.mean().to_vec();
-        Self { mean, step, vectors, alpha, rho: params.rho(), path: path.or_portable() }
+        Self { mean, step, blocks, rho: params.rho(), path: path.or_portable() }
+    }
+
+    /// The coordinates and the weights of each block.
+    #[inline(always)]
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (&[Lanes], &Lanes)> {
+        let blocks = self.blocks.chunks_exact(self.width() + 1);
+        blocks.filter_map(|block| block.split_last().map(|(alpha, vectors)| (vectors, alpha)))
+    }
+
+    /// Asks for the model's numbers to be brought near: a decision follows soon.
+    pub fn prefetch(&self) {
+        prefetch::slice(&self.mean);
+        prefetch::slice(&self.step);
+        prefetch::slice(&self.blocks);
     }
 
     /// How many features a row has.
@@ -78,8 +92,8 @@ impl PackedSvm {
     /// support vectors, on a scale that far rows don't saturate. Not a hot path.
     pub fn log_mass(&self, row: &[f64]) -> f64 {
         let (mut top, mut sum) = (f64::NEG_INFINITY, 0.0);
-        for (vectors, alpha) in self.vectors.chunks_exact(self.width()).zip(&self.alpha) {
-            for (lane, weight) in alpha.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
+        for (vectors, alpha) in self.blocks() {
+            for (lane, weight) in alpha.0.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
                 let term = weight.ln() - self.distance(row, vectors, lane);
                 if term > top {
                     sum = sum * (top - term).exp() + 1.0;
@@ -95,7 +109,7 @@ impl PackedSvm {
     /// gamma |z - v|^2 for one vector of a block.
     fn distance(&self, row: &[f64], vectors: &[Lanes], lane: usize) -> f64 {
         let features = row.iter().zip(&self.mean).zip(&self.step).zip(vectors);
-        let apart = features.map(|(((x, mean), step), v)| ((x - mean) * step - v[lane]).powi(2));
+        let apart = features.map(|(((x, mean), step), v)| ((x - mean) * step - v.0[lane]).powi(2));
         std::f64::consts::LN_2 * apart.sum::<f64>()
     }
 }

@@ -168,10 +168,10 @@ fn body<M: MulAdd>(svm: &PackedSvm, rows: &[f64], out: &mut [f64]) {
 /// The weighted sum of the kernel at one standardised point.
 #[inline(always)]
 fn mass<M: MulAdd>(svm: &PackedSvm, point: &[f64]) -> f64 {
-    let mut sum: Lanes = [0.0; LANES];
-    for (vectors, alpha) in svm.vectors.chunks_exact(point.len()).zip(&svm.alpha) {
-        let mut distance: Lanes = [0.0; LANES];
-        for (x, vector) in point.iter().zip(vectors) {
+    let mut sum = [0.0; LANES];
+    for (vectors, Lanes(alpha)) in svm.blocks() {
+        let mut distance = [0.0; LANES];
+        for (x, Lanes(vector)) in point.iter().zip(vectors) {
             for lane in 0..LANES {
                 let apart = x - vector[lane];
                 distance[lane] = M::mul_add(apart, apart, distance[lane]);

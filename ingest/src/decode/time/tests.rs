@@ -176,7 +176,27 @@ fn expected(time_ns: Option<i128>) -> Option<Moment> {
     })
 }
 
+#[test]
+fn nothing_is_taken_for_a_minute_that_was_never_read() {
+    assert_eq!(parse_text(&"\0".repeat(19)), None);
+    let mut recent = Recent::default();
+    assert_eq!(parse_near("2026-02-30T00:00:00Z", &mut recent), None);
+    assert_eq!(parse_near("2026-02-30T00:00:01Z", &mut recent), None, "nor the second time");
+}
+
 proptest! {
+    #[test]
+    fn texts_are_read_the_same_whatever_was_read_before(
+        texts in prop::collection::vec(
+            "(2026-01-0[129]|1970-01-01|2026-02-3[01])[T ]00:0[01]:[0-6][0-9](\\.[0-9]{1,9})?(Z|\\+01:00)?", 1..10,
+        ),
+    ) {
+        let mut recent = Recent::default();
+        for text in texts {
+            prop_assert_eq!(parse_near(&text, &mut recent), parse_text(&text), "{}", text);
+        }
+    }
+
     #[test]
     fn texts_are_read_as_by_the_slow_reader(
         head in "[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9]",
