@@ -200,9 +200,12 @@ impl Windows {
         sensors: &Sensors,
     ) -> Result<WindowRows, AggregateError> {
         let Evaluated { sensors: ids, counts, values } = evaluated;
+        let output = self.query.output();
         let time = |ns: i64| -> ArrayRef {
             let times = TimestampMicrosecondArray::from_value(ns.div_euclid(1000), ids.len());
-            Arc::new(times.with_timezone("UTC"))
+            // The promised type holds the time zone's name: none is made for each window.
+            let promised = output.field(sensors.schema().columns().len()).data_type().clone();
+            Arc::new(times.with_data_type(promised))
         };
         let window_end = time(end);
         let mut columns = sensors.columns(&ids);

@@ -45,6 +45,15 @@ impl Groups {
         groups
     }
 
+    /// Room for so many groups more, as far as a table has it anyway.
+    pub(crate) fn reserve(&mut self, groups: usize) {
+        let groups = groups.min(TABLE_MIN);
+        self.sensors.reserve(groups);
+        if let Index::Table(table) = &mut self.index {
+            table.reserve(groups);
+        }
+    }
+
     /// Group to sensor.
     pub(crate) fn sensors(&self) -> &[SensorId] {
         &self.sensors

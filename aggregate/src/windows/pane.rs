@@ -23,6 +23,9 @@ use crate::query::Query;
 use crate::spill::Spill;
 use crate::windows::ids::Ids;
 
+/// Groups that a new pane has room for when so many readings come at once.
+const ROOM: usize = 1024;
+
 #[derive(Default)]
 pub(crate) struct Pane {
     runs: Vec<Run>,
@@ -241,6 +244,10 @@ impl Pane {
         readings: impl ExactSizeIterator<Item = (SensorId, u64)>,
     ) -> Vec<usize> {
         let mut groups = Vec::with_capacity(readings.len());
+        if self.groups.len() == 0 {
+            self.groups.reserve(readings.len());
+            self.counts.reserve(readings.len().min(ROOM));
+        }
         for (sensor, count) in readings {
             let (group, new) = self.groups.get_or_add(sensor);
             if new {

@@ -70,8 +70,15 @@ impl Features {
         let mut values = vec![0.0; rows * width];
         let mut valid = vec![true; rows];
         for (feature, column) in self.columns.iter().enumerate() {
-            let column = cast(batch.column(*column), &DataType::Float64)?;
-            let column = column.as_primitive::<Float64Type>();
+            let column = batch.column(*column);
+            let converted;
+            let column = match column.as_primitive_opt::<Float64Type>() {
+                Some(column) => column,
+                None => {
+                    converted = cast(column, &DataType::Float64)?;
+                    converted.as_primitive::<Float64Type>()
+                }
+            };
             for (row, value) in column.values().iter().enumerate() {
                 if column.is_valid(row) && value.is_finite() {
                     values[row * width + feature] = *value;

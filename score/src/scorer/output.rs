@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, RecordBatch, StringArray, StringBuilder, UInt32Array,
-    UInt64Array, UInt64Builder,
+    ArrayRef, BooleanArray, BooleanBufferBuilder, Float64Array, NullBufferBuilder, RecordBatch,
+    StringArray, StringBuilder, UInt32Array, UInt64Array,
 };
+
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tidegauge_flow::{WindowRows, names};
 
@@ -96,13 +97,17 @@ pub fn prediction_schema(rows: &Schema) -> SchemaRef {
 
 /// The columns while they grow, row by row.
 pub(super) struct Output {
-    score: Float64Builder,
-    threshold: Float64Builder,
-    is_anomaly: BooleanBuilder,
-    severity: Float64Builder,
+    score: Vec<f64>,
+    threshold: Vec<f64>,
+    is_anomaly: BooleanBufferBuilder,
+    severity: Vec<f64>,
     status: Vec<Status>,
     reason: StringBuilder,
-    model_set: UInt64Builder,
+    model_set: Vec<u64>,
+    /// Rows with a verdict, with a severity, with a model.
+    scored: NullBufferBuilder,
+    severe: NullBufferBuilder,
+    modelled: NullBufferBuilder,
     tally: Tally,
     /// Room for scores, so that a run of rows doesn't cost an allocation.
     scratch: Vec<f64>,
@@ -110,15 +115,17 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn with_capacity(rows: usize) -> Self {
-        let floats = || Float64Builder::with_capacity(rows);
         Self {
-            score: floats(),
-            threshold: floats(),
-            is_anomaly: BooleanBuilder::with_capacity(rows),
-            severity: floats(),
+            score: Vec::with_capacity(rows),
+            threshold: Vec::with_capacity(rows),
+            is_anomaly: BooleanBufferBuilder::new(rows),
+            severity: Vec::with_capacity(rows),
             status: Vec::with_capacity(rows),
             reason: StringBuilder::with_capacity(rows, 0),
-            model_set: UInt64Builder::with_capacity(rows),
+            model_set: Vec::with_capacity(rows),
+            scored: NullBufferBuilder::new(rows),
+            severe: NullBufferBuilder::new(rows),
+            modelled: NullBufferBuilder::new(rows),
             tally: Tally::default(),
             scratch: Vec::new(),
         }
@@ -137,12 +144,15 @@ impl Output {
 
     /// A row that has no verdict.
     pub(super) fn refuse(&mut self, status: Status, model_set: Option<u64>) {
-        self.score.append_null();
-        self.threshold.append_null();
-        self.is_anomaly.append_null();
-        self.severity.append_null();
+        self.score.push(0.0);
+        self.threshold.push(0.0);
+        self.is_anomaly.append(false);
+        self.severity.push(0.0);
         self.reason.append_null();
-        self.model_set.append_option(model_set);
+        self.model_set.push(model_set.unwrap_or_default());
+        self.scored.append_null();
+        self.severe.append_null();
+        self.modelled.append(model_set.is_some());
         self.push(status);
     }
 
@@ -156,12 +166,15 @@ impl Output {
         reason: Option<String>,
         model_set: u64,
     ) {
-        self.score.append_value(score);
-        self.threshold.append_value(threshold);
-        self.is_anomaly.append_value(is_anomaly);
-        self.severity.append_option(severity);
+        self.score.push(score);
+        self.threshold.push(threshold);
+        self.is_anomaly.append(is_anomaly);
+        self.severity.push(severity.unwrap_or_default());
         self.reason.append_option(reason);
-        self.model_set.append_value(model_set);
+        self.model_set.push(model_set);
+        self.scored.append_non_null();
+        self.severe.append(severity.is_some());
+        self.modelled.append_non_null();
         self.tally.anomalies += u64::from(is_anomaly);
         self.push(Status::Ok);
     }
@@ -173,19 +186,20 @@ impl Output {
         schema: SchemaRef,
     ) -> Result<RecordBatch, ScoreError> {
         let n = rows.len();
-        let lane = std::iter::repeat_n(stamp.lane, n);
+        let scored = self.scored.finish();
+        let floats = |values: Vec<f64>, nulls| Float64Array::new(values.into(), nulls);
         let status = self.status.iter().map(|status| status.as_str());
         let ours: [ArrayRef; 11] = [
-            Arc::new(self.score.finish()),
-            Arc::new(self.threshold.finish()),
-            Arc::new(self.is_anomaly.finish()),
-            Arc::new(self.severity.finish()),
-            Arc::new(StringArray::from_iter_values(status)),
+            Arc::new(floats(self.score, scored.clone())),
+            Arc::new(floats(self.threshold, scored.clone())),
+            Arc::new(BooleanArray::new(self.is_anomaly.finish(), scored)),
+            Arc::new(floats(self.severity, self.severe.finish())),
+            Arc::new(strings(status)),
             Arc::new(self.reason.finish()),
-            Arc::new(self.model_set.finish()),
+            Arc::new(UInt64Array::new(self.model_set.into(), self.modelled.finish())),
             Arc::new(UInt32Array::from(rows.revision.clone())),
             Arc::new(UInt64Array::from(rows.n_readings.clone())),
-            Arc::new(StringArray::from_iter_values(lane)),
+            Arc::new(strings(std::iter::repeat_n(stamp.lane, n))),
             Arc::new(UInt64Array::from_value(stamp.epoch, n)),
         ];
         let columns = rows.batch.columns().iter().cloned().chain(ours).collect();
@@ -196,4 +210,12 @@ impl Output {
         self.tally.rows[status as usize] += 1;
         self.status.push(status);
     }
+}
+
+/// A column of texts, with room for all of them from the start.
+fn strings<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> StringArray {
+    let (rows, bytes) = texts.clone().fold((0, 0), |(n, sum), text| (n + 1, sum + text.len()));
+    let mut builder = StringBuilder::with_capacity(rows, bytes);
+    texts.for_each(|text| builder.append_value(text));
+    builder.finish()
 }
