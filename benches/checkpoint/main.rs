@@ -7,7 +7,8 @@
 //! One lane on a lake of its own in a temporary folder, windows of a day with five simple aggregates, one
 //! open group per sensor. Between two commits readings of random sensors come in. *The stall* is the time
 //! that the lane's thread spends in a commit; *recovery* is the time to open the lane again: taking it in
-//! the ledger, reading its checkpoint, being ready for the next reading. It fails when a reopened lane
+//! the ledger, reading its checkpoint, being ready for the next reading. *In memory* is what the lane counts as
+//! its own for each open group, after a commit. It fails when a reopened lane
 //! does not stand where it stood, never because of time.
 #![allow(clippy::print_stdout)]
 
@@ -53,7 +54,7 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     println!(
-        "   groups   stall median      p99      max   checkpoint   bytes/group   recovery median      max"
+        "   groups   stall median      p99      max   checkpoint   bytes/group   in memory   recovery median      max"
     );
     for &groups in &args.groups {
         let figures = measure(groups, &args).with_context(|| format!("{groups} groups"))?;
@@ -67,6 +68,8 @@ struct Figures {
     groups: u32,
     stalls: Vec<Duration>,
     checkpoint_bytes: u64,
+    /// What the lane holds, as it counts it: windows, sensors, what waits for its commit.
+    memory_bytes: f64,
     recoveries: Vec<Duration>,
 }
 
@@ -78,13 +81,14 @@ impl std::fmt::Display for Figures {
         };
         write!(
             f,
-            "{:9}   {:9.1} ms {:5.1} ms {:5.1} ms   {:7.2} MB   {:11.0}   {:12.0} ms {:5.0} ms",
+            "{:9}   {:9.1} ms {:5.1} ms {:5.1} ms   {:7.2} MB   {:11.0}   {:9.0}   {:12.0} ms {:5.0} ms",
             self.groups,
             at(&self.stalls, 0.5),
             at(&self.stalls, 0.99),
             at(&self.stalls, 1.0),
             self.checkpoint_bytes as f64 / 1e6,
             self.checkpoint_bytes as f64 / f64::from(self.groups),
+            self.memory_bytes / f64::from(self.groups),
             at(&self.recoveries, 0.5),
             at(&self.recoveries, 1.0),
         )
@@ -109,6 +113,7 @@ fn measure(groups: u32, args: &Args) -> Result<Figures> {
     }
     stalls.sort_unstable();
     let stood = input.next;
+    let memory_bytes = pipeline.metrics.sum("tidegauge_memory_used_bytes");
     drop(input);
     let checkpoint_bytes = checkpoint_bytes(folder.path())?;
     let mut recoveries = Vec::with_capacity(RECOVERIES);
@@ -119,7 +124,7 @@ fn measure(groups: u32, args: &Args) -> Result<Figures> {
         ensure!(lane.position_of(&partition()) == Some(stood), "the lane is back elsewhere");
     }
     recoveries.sort_unstable();
-    Ok(Figures { groups, stalls, checkpoint_bytes, recoveries })
+    Ok(Figures { groups, stalls, checkpoint_bytes, memory_bytes, recoveries })
 }
 
 fn pipeline(folder: &Path) -> Result<Arc<Pipeline>> {

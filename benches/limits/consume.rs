@@ -1,6 +1,7 @@
 //! The Kafka client alone.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,7 +31,19 @@ impl LaneOwner for Reader {
     }
 }
 
-/// Prints how fast so many members of one group read the topic.
+/// What all members have read.
+#[derive(Default)]
+struct Read {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+    /// When the first batch had come, microseconds since the begin, and what was in it.
+    first_us: AtomicU64,
+    first: AtomicU64,
+    last_us: AtomicU64,
+}
+
+/// Prints how fast so many members of one group read the topic, from the first batch on. A partition that
+/// changes its member is read from its start again, and counts again.
 pub fn print(brokers: &str, topic: &str, threads: usize, events: u64) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let group = format!("limits-{now}-{}", std::process::id());
@@ -40,47 +53,55 @@ pub fn print(brokers: &str, topic: &str, threads: usize, events: u64) -> Result<
         group: group.clone(),
         instance: group,
         start: Start::Earliest,
-        extra: std::collections::BTreeMap::new(),
+        extra: BTreeMap::new(),
         connect_timeout: Duration::from_secs(10),
     };
-    let (messages, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-    let (first_us, last_us) = (AtomicI64::new(0), AtomicI64::new(0));
-    let (cpu, begun) = (cpu_seconds()?, Instant::now());
+    let (read, settings, before) = (&Read::default(), &settings, cpu_seconds()?);
+    let begun = Instant::now();
     thread::scope(|scope| {
-        let read = |number: usize| {
-            let (settings, messages, bytes) = (&settings, &messages, &bytes);
-            let (first_us, last_us) = (&first_us, &last_us);
-            move || -> Result<()> {
-                let mut consumer = Consumer::start(settings, number)?;
-                let mut reader = Reader;
-                while messages.load(Ordering::Relaxed) < events {
-                    ensure!(begun.elapsed() < LONGEST, "{topic} has fewer than {events} events");
-                    let Some(batch) = consumer.poll(&mut reader, BATCH, WAIT)? else { continue };
-                    let length: usize =
-                        batch.iter().map(|(_, m)| m.payload.map_or(0, <[u8]>::len)).sum();
-                    let us = i64::try_from(begun.elapsed().as_micros()).unwrap_or(i64::MAX);
-                    // Only the first batch's counts.
-                    let _ = first_us.compare_exchange(0, us, Ordering::Relaxed, Ordering::Relaxed);
-                    last_us.fetch_max(us, Ordering::Relaxed);
-                    messages.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                    bytes.fetch_add(length as u64, Ordering::Relaxed);
-                }
-                Ok(consumer.close(&mut reader, Leave::Yes)?)
-            }
-        };
-        let handles: Vec<_> = (0..threads).map(|number| scope.spawn(read(number))).collect();
-        handles.into_iter().try_for_each(|handle| handle.join().expect("a thread panicked"))
+        let member = |number| move || consume(settings, number, events, read, begun);
+        let members: Vec<_> = (0..threads).map(|number| scope.spawn(member(number))).collect();
+        members.into_iter().try_for_each(|member| member.join().expect("a thread panicked"))
     })?;
-    let first = first_us.into_inner() as f64 / 1e6;
-    let seconds = last_us.into_inner() as f64 / 1e6 - first;
-    let (count, bytes) = (messages.into_inner() as f64, bytes.into_inner() as f64);
+    let cpu = cpu_seconds()? - before;
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+    let seconds = (of(&read.last_us) - of(&read.first_us)) / 1e6;
+    ensure!(seconds > 0.0, "too few events: all came in one batch");
     println!(
-        "Kafka, {threads} threads: {:.2} M messages/s of {:.0} bytes, {:.3} CPU s/M; first after {first:.2} s",
-        count / seconds / 1e6,
-        bytes / count,
-        (cpu_seconds()? - cpu) / (count / 1e6)
+        "Kafka, {threads} threads: {:.2} M messages/s of {:.0} bytes, {:.3} CPU s/M",
+        (of(&read.messages) - of(&read.first)) / seconds / 1e6,
+        of(&read.bytes) / of(&read.messages),
+        cpu / (of(&read.messages) / 1e6)
     );
     Ok(())
+}
+
+/// One member, until all have read so many events together.
+fn consume(
+    settings: &KafkaSettings,
+    number: usize,
+    events: u64,
+    read: &Read,
+    begun: Instant,
+) -> Result<()> {
+    let mut consumer = Consumer::start(settings, number)?;
+    let mut reader = Reader;
+    while read.messages.load(Ordering::Relaxed) < events {
+        let topic = &settings.topic;
+        ensure!(begun.elapsed() < LONGEST, "{topic} has fewer than {events} events");
+        let Some(batch) = consumer.poll(&mut reader, BATCH, WAIT)? else { continue };
+        let bytes: usize = batch.iter().map(|(_, m)| m.payload.map_or(0, <[u8]>::len)).sum();
+        let count = batch.len() as u64;
+        let us = u64::try_from(begun.elapsed().as_micros())?;
+        let order = Ordering::Relaxed;
+        if read.first_us.compare_exchange(0, us, order, order).is_ok() {
+            read.first.store(count, order);
+        }
+        read.last_us.fetch_max(us, order);
+        read.messages.fetch_add(count, order);
+        read.bytes.fetch_add(bytes as u64, order);
+    }
+    Ok(consumer.close(&mut reader, Leave::Yes)?)
 }
 
 /// User and system, of this process so far.

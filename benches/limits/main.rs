@@ -20,14 +20,14 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "limits")]
 struct Args {
-    /// Kafka's bootstrap addresses; without them Kafka is left out
-    #[arg(long, env = "TIDEGAUGE_TEST_KAFKA", requires = "topic")]
+    /// Kafka's bootstrap addresses
+    #[arg(long, env = "TIDEGAUGE_TEST_KAFKA")]
     brokers: Option<String>,
-    /// A topic with events
-    #[arg(long)]
+    /// A topic with events; without one Kafka is left out
+    #[arg(long, requires = "brokers")]
     topic: Option<String>,
     /// How many of them are read
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 5_000_000)]
     events: u64,
     /// Megabytes that are read and copied: many times the caches
     #[arg(long, default_value_t = 512)]

@@ -25,7 +25,7 @@ pub fn print(megabytes: usize, threads: usize, runs: u64) {
 /// Gigabytes per second over all threads.
 fn rate(megabytes: usize, threads: usize, work: impl Fn(&[u64], &mut [u64]) + Sync) -> f64 {
     let length = megabytes * 1_000_000 / size_of::<u64>() / threads;
-    let start = Barrier::new(threads + 1);
+    let start = Barrier::new(threads);
     let seconds = thread::scope(|scope| {
         let handles: Vec<_> = (0..threads)
             .map(|_| {
@@ -33,16 +33,17 @@ fn rate(megabytes: usize, threads: usize, work: impl Fn(&[u64], &mut [u64]) + Sy
                     // Written once, so that every page is there.
                     let (from, mut to) = (vec![1; length], vec![2; length]);
                     start.wait();
+                    let begun = Instant::now();
                     work(&from, &mut to);
                     black_box(&to);
-                    Instant::now()
+                    (begun, Instant::now())
                 })
             })
             .collect();
-        start.wait();
-        let begun = Instant::now();
-        let ended = handles.into_iter().map(|handle| handle.join().expect("a thread panicked"));
-        ended.max().map_or(0.0, |end| (end - begun).as_secs_f64())
+        let times = handles.into_iter().map(|handle| handle.join().expect("a thread panicked"));
+        let (begun, ended): (Vec<Instant>, Vec<Instant>) = times.unzip();
+        let all = begun.iter().min().zip(ended.iter().max());
+        all.map_or(f64::NAN, |(begun, ended)| (*ended - *begun).as_secs_f64())
     });
     (length * size_of::<u64>() * threads) as f64 / seconds / 1e9
 }

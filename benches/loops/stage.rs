@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::AsArray as _;
 use arrow::datatypes::Float64Type;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use tidegauge_aggregate::{Query, WindowSettings, Windows};
 use tidegauge_flow::{
     KeyColumn, KeyPart, KeySchema, KeyType, ReadingSchema, Readings, Sensors, WindowRows, time,
@@ -18,7 +20,7 @@ use tidegauge_score::{
 pub const BATCH: usize = 10_000;
 pub const SENSORS: u32 = 2_000;
 /// Windows of one file.
-pub const WINDOWS: usize = 50;
+pub const WINDOWS: u32 = 50;
 /// Support vectors of a model.
 const VECTORS: usize = 50;
 /// 2026-01-01T00:00:00Z.
@@ -97,16 +99,20 @@ impl Stage {
         Windows::new(self.query.clone(), settings, 1)
     }
 
-    /// Windows with one open window, of all sensors.
-    pub fn full_window(&self, sensors: &Sensors) -> Windows {
+    /// Windows with one open window, the `number`-th, of all sensors.
+    pub fn full_window(&self, sensors: &Sensors, number: u32) -> Windows {
         let mut windows = self.windows();
         let mut readings = Readings::new(1);
+        let mut random = ChaCha8Rng::seed_from_u64(u64::from(number));
+        let start_ns = START_NS + i64::from(number) * 5 * time::NANOS;
         for second in 0..5 {
             for sensor in 0..SENSORS {
                 readings.sensor.push(sensor);
-                readings.time_ns.push(START_NS + 1 + second * time::NANOS);
+                readings.time_ns.push(start_ns + 1 + second * time::NANOS);
                 readings.offset.push(0);
-                readings.values[0].push(Some(f64::from(sensor) + second as f64));
+                // As sensors tell them: two digits.
+                let value = f64::from(random.random_range(8_000..8_500)) / 100.0;
+                readings.values[0].push(Some(value));
             }
         }
         windows.push(0, &readings, sensors).expect("pushed");
@@ -114,16 +120,18 @@ impl Stage {
     }
 
     /// The rows of that window.
-    pub fn closed(&self, sensors: &Sensors) -> WindowRows {
-        let mut windows = self.full_window(sensors);
+    pub fn closed(&self, sensors: &Sensors, number: u32) -> WindowRows {
+        let mut windows = self.full_window(sensors, number);
         windows.drain();
-        windows.close(sensors).expect("closed").expect("rows")
+        let rows = windows.close(sensors).expect("closed").expect("rows");
+        assert_eq!(rows.len(), SENSORS as usize, "a row for each sensor");
+        rows
     }
 
     /// A scorer with a model per sensor, in whose middle the rows lie.
     pub fn scorer(&self) -> Scorer {
         let sensors = self.known_sensors();
-        let rows = self.closed(&sensors);
+        let rows = self.closed(&sensors, 0);
         let column = |name: &str| {
             let column = rows.batch.column_by_name(name).expect("a feature");
             let column = arrow::compute::cast(column, &arrow::datatypes::DataType::Float64);
@@ -137,7 +145,7 @@ impl Stage {
             let near = |n: usize| ((n * 37 + row) % 41) as f64 / 20.0 - 1.0;
             let params = SvmParams::new(SvmParts {
                 mean: columns.iter().map(|column| column.value(row)).collect(),
-                scale: vec![1.5; FEATURES.len()],
+                scale: vec![3.0; FEATURES.len()],
                 vectors: (0..VECTORS * FEATURES.len()).map(near).collect(),
                 alpha: vec![0.1; VECTORS],
                 gamma: 0.2,

@@ -27,7 +27,8 @@ pub fn finish(mut command: Command) -> Result<Output> {
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
     ensure!(
         output.status.success(),
-        "tidegauge {words}: {}\n{}\n{}",
+        "{} {words}: {}\n{}\n{}",
+        command.get_program().to_string_lossy(),
         output.status,
         said(&output.stderr),
         said(&output.stdout)

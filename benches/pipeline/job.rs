@@ -59,7 +59,7 @@ impl<'a> Job<'a> {
     /// The rows that a right lake holds, by plain sums over the events.
     pub fn expected(&self) -> Result<Vec<Row>> {
         events::aggregated(self.args, self.folder, |file| {
-            oracle::aggregate(file, self.args.window, Holds::End)
+            oracle::aggregate(file, self.args.span(Holds::End))
         })
     }
 
@@ -107,6 +107,12 @@ impl<'a> Job<'a> {
         let (topic, sensor) = (self.topic, Events(self.args).sensor_column());
         let text = |path: &Path| toml::Value::from(path.to_string_lossy().as_ref()).to_string();
         let (lake, models) = (text(lake), text(&self.models()));
+        let windows = match self.args.slide {
+            Some(slide) => {
+                format!(r#"hop("TS", INTERVAL '{slide} seconds', INTERVAL '{window} seconds')"#)
+            }
+            None => format!(r#"tumble("TS", INTERVAL '{window} seconds')"#),
+        };
         let threads = threads.map_or(String::new(), |n| format!("threads = {n}\n"));
         // Trained models would see a count that never varies.
         let features = if self.args.vectors.is_some() { &FEATURES[..] } else { &FEATURES[1..] };
@@ -128,7 +134,7 @@ values = ["Value"]
 query = """
 SELECT "Device", "{sensor}", count(*) AS n, avg("Value") AS mean, stddev("Value") AS deviation,
        min("Value") AS lowest, max("Value") AS highest
-FROM readings GROUP BY "Device", "{sensor}", tumble("TS", INTERVAL '{window} seconds')"""
+FROM readings GROUP BY "Device", "{sensor}", {windows}"""
 out_of_order = "5s"
 [models]
 url = {models}

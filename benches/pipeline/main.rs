@@ -50,9 +50,12 @@ struct Args {
     /// Partitions of the topic
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     partitions: u16,
-    /// The width of the tumbling windows, in seconds or minutes: 5s, 1m
+    /// The width of the windows, in seconds or minutes: 5s, 1m
     #[arg(long, default_value = "5s", value_parser = whole_seconds)]
     window: u64,
+    /// Let the windows overlap, one ending every so often; a part of their width
+    #[arg(long, value_parser = whole_seconds, conflicts_with = "flink")]
+    slide: Option<u64>,
     /// Kafka's bootstrap addresses
     #[arg(long, env = "TIDEGAUGE_TEST_KAFKA", default_value = "", hide_default_value = true)]
     brokers: String,
@@ -81,8 +84,8 @@ struct Args {
     /// --ndjson a file and with --bootstrap, --topic, --partitions and --compression a topic
     #[arg(long, value_name = "PATH", conflicts_with = "models")]
     loader: Option<PathBuf>,
-    /// Then read the topic with Apache Flink, which scores nothing; needs a JDK of Java 17 and Maven
-    #[arg(long)]
+    /// Then read the topic with Apache Flink on all cores, which scores nothing; needs a JDK of Java 17 and Maven
+    #[arg(long, conflicts_with_all = ["threads", "commit_every"])]
     flink: bool,
     /// How often the topic is read; more than once prints the median too
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
@@ -105,6 +108,14 @@ struct Args {
 }
 
 impl Args {
+    fn span(&self, holds: oracle::Holds) -> oracle::Span {
+        oracle::Span {
+            seconds: self.window,
+            slide_seconds: self.slide.unwrap_or(self.window),
+            holds,
+        }
+    }
+
     fn is_scored(&self) -> bool {
         self.models || self.vectors.is_some()
     }
@@ -121,6 +132,10 @@ fn main() -> ExitCode {
     };
     if args.brokers.is_empty() {
         eprintln!("pipeline: there is no broker: pass --brokers or set TIDEGAUGE_TEST_KAFKA");
+        return EXIT_USAGE.into();
+    }
+    if args.slide.is_some_and(|slide| !args.window.is_multiple_of(slide)) {
+        eprintln!("pipeline: --slide is no part of --window");
         return EXIT_USAGE.into();
     }
     match run(&args) {

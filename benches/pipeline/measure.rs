@@ -111,6 +111,7 @@ pub fn run(mut command: Command, port: u16) -> Result<Phases> {
     let (ended_us, busy_after) = (now_us()?, busy_seconds()?);
     let status = running.0.wait()?;
     ensure!(status.success(), "the pipeline ended with {status}");
+    ensure!(!seen.stalls.is_empty(), "the pipeline has no metric of stalls");
     let others_seconds = busy_after - busy_before - cpu_seconds;
     Ok(Phases {
         started_us,
@@ -223,6 +224,9 @@ fn buckets(metrics: &str, name: &str) -> Vec<(f64, f64)> {
 /// The smallest bound under which this share of a histogram lies.
 pub fn quantile(buckets: &[(f64, f64)], share: f64) -> f64 {
     let all = buckets.last().map_or(0.0, |(_, count)| *count);
+    if all == 0.0 {
+        return f64::NAN;
+    }
     let within = buckets.iter().find(|(_, count)| *count >= share * all);
     within.map_or(f64::NAN, |(bound, _)| *bound)
 }

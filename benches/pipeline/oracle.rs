@@ -55,22 +55,34 @@ pub enum Holds {
     End,
 }
 
-/// Aggregates a file of events by windows of so many seconds.
+/// Windows of so many seconds, of which one ends every `slide_seconds`.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    pub seconds: u64,
+    pub slide_seconds: u64,
+    pub holds: Holds,
+}
+
+/// Aggregates a file of events by windows; a reading counts in each window that it lies in.
 ///
 /// # Errors
 /// When the file can't be read as what `simulate` writes.
-pub fn aggregate(file: &Path, window_seconds: u64, holds: Holds) -> Result<Vec<Row>> {
-    let width_ns = i64::try_from(window_seconds * 1_000_000_000)?;
+pub fn aggregate(file: &Path, span: Span) -> Result<Vec<Row>> {
+    let slide_ns = i64::try_from(span.slide_seconds * 1_000_000_000)?;
+    let overlapping = i64::try_from(span.seconds / span.slide_seconds)?;
     let mut readings: Vec<((i64, i64, i64), f64)> = Vec::new();
     for line in BufReader::new(File::open(file)?).lines() {
         let line = line?;
         let event: Event<'_> = serde_json::from_str(&line).with_context(|| line.clone())?;
         let time_ns = string_to_timestamp_nanos(event.time)?;
-        let end_ns = match holds {
-            Holds::End => (time_ns + width_ns - 1).div_euclid(width_ns) * width_ns,
-            Holds::Start => (time_ns.div_euclid(width_ns) + 1) * width_ns,
+        let first_end_ns = match span.holds {
+            Holds::End => (time_ns + slide_ns - 1).div_euclid(slide_ns) * slide_ns,
+            Holds::Start => (time_ns.div_euclid(slide_ns) + 1) * slide_ns,
         };
-        readings.push(((event.device, event.sensor, end_ns / 1000), event.value));
+        for later in 0..overlapping {
+            let end_us = (first_end_ns + later * slide_ns) / 1000;
+            readings.push(((event.device, event.sensor, end_us), event.value));
+        }
     }
     // Stable: each window keeps the order of its readings.
     readings.sort_by_key(|(window, _)| *window);

@@ -78,8 +78,8 @@ impl Figures {
             format!("{:.0}", self.peak_mb),
             format!("{:.0}", self.held_mb),
             format!("{:.0}", self.spilled_mb),
-            format!("{:.1}", self.stall_p50_ms),
-            format!("{:.1}", self.stall_p99_ms),
+            format!("<={}", self.stall_p50_ms),
+            format!("<={}", self.stall_p99_ms),
             self.rows.to_string(),
             self.files.to_string(),
             self.commits.to_string(),
@@ -116,11 +116,12 @@ pub fn print(args: &Args, date: &str, figures: &[Figures]) {
         Some(vectors) => format!("models of {vectors:.0} support vectors on average"),
         None => "no models".to_string(),
     };
+    let slide = args.slide.map_or(String::new(), |slide| format!(" every {slide} s"));
     let check = if args.no_check { "not checked" } else { "checked and verified" };
     let profile = if cfg!(debug_assertions) { "on" } else { "off" };
     let cores = available_parallelism().map_or(0, usize::from);
     println!(
-        "{events} events, {sensors} sensors, {partitions} partitions, windows of {window} s, \
+        "{events} events, {sensors} sensors, {partitions} partitions, windows of {window} s{slide}, \
          {models}, commits every {commit_every}, compression {compression}, seed {seed}: {check}"
     );
     if let Some(memory) = &args.memory {
@@ -154,16 +155,18 @@ pub fn print(args: &Args, date: &str, figures: &[Figures]) {
 pub fn print_beside(figures: &[Figures], flink: &flink::Figures) {
     let ours = median(figures);
     let (rate, cpu) = (flink.warm_rate(), flink.cpu_per_million());
+    let warm_cpu = flink.warm_cpu_per_million();
     let peak_mb = flink.all.peak_kib as f64 * 1024.0 / 1e6;
     println!(
-        "\nFlink: {rate:.0} events/s warm ({:.2} s for all, {:.2} s for a quarter), {cpu:.3} CPU s/M, peak {peak_mb:.0} MB, \
-         {} rows, {} of them with NaN for a standard deviation of 0",
+        "\nFlink, without scoring: {rate:.0} events/s warm ({:.2} s for all, {:.2} s for a quarter), {cpu:.3} CPU s/M \
+         with its start, {warm_cpu:.3} warm, peak {peak_mb:.0} MB, {} rows, {} of them with NaN for a standard deviation of 0",
         flink.all.wall_seconds, flink.quarter.wall_seconds, flink.rows, flink.not_numbers
     );
     println!(
-        "tidegauge to Flink: events/s {:.2}, CPU {:.2}, memory {:.2}",
+        "tidegauge to Flink: events/s {:.2}, CPU {:.2} ({:.2} of its warm one), memory {:.2}",
         ours.events_per_second / rate,
         ours.cpu_per_million / cpu,
+        ours.cpu_per_million / warm_cpu,
         ours.peak_mb / peak_mb
     );
 }

@@ -73,7 +73,7 @@ pub struct Decoder {
     fields: Fields,
     /// How the last JSON object was written.
     layout: Layout,
-    /// When the last event was.
+    /// The minute that was read last.
     recent: Recent,
     values: Vec<Option<f64>>,
 }

@@ -11,7 +11,6 @@ pub mod entry;
 pub mod error;
 pub mod import;
 pub mod model;
-mod prefetch;
 pub mod registry;
 pub mod scorer;
 pub mod set;

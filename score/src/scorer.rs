@@ -23,9 +23,9 @@ use self::output::Output;
 use crate::calibration::Lookup;
 use crate::error::ScoreError;
 use crate::model::Model;
-use crate::prefetch;
 use crate::registry::Models;
 use crate::set::describe;
+use crate::svm::prefetch;
 
 /// Most features that a reason names.
 const MAX_REASONS: usize = 3;

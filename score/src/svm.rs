@@ -8,6 +8,7 @@
 
 mod model;
 mod packed;
+pub(crate) mod prefetch;
 mod simd;
 
 pub use model::SvmModel;

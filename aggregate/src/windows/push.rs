@@ -247,7 +247,7 @@ fn by_pane(run: &[(u32, i64)]) -> Vec<(i64, Vec<u32>)> {
     for &(index, pane) in run {
         if panes.get(last).is_none_or(|(p, _)| *p != pane) {
             last = panes.iter().position(|(p, _)| *p == pane).unwrap_or_else(|| {
-                // All of them, mostly; with several panes, about as many as the first has.
+                // Mostly one pane has them all; a k-th gets room for a k-th part.
                 panes.push((pane, Vec::with_capacity(run.len() / (panes.len() + 1))));
                 panes.len() - 1
             });

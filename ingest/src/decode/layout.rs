@@ -16,6 +16,11 @@ use super::flat::number_end;
 /// Bytes that are compared at once; longer stretches take a little longer.
 const CHUNK: usize = size_of::<u128>();
 
+/// Values of an object that are worth it: events have fewer, and what is kept has to have a bound.
+const VALUES_MAX: usize = 64;
+/// Bytes between them, likewise.
+const LITERALS_MAX: usize = 4096;
+
 /// What stood between the values of an object. Empty: nothing is known.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
@@ -24,6 +29,8 @@ pub(crate) struct Layout {
     literals: Vec<u8>,
     /// What stands after the last value, to the end.
     tail: Range<usize>,
+    /// The object that is being read can't be kept.
+    unfit: bool,
 }
 
 #[derive(Debug)]
@@ -81,6 +88,7 @@ impl Layout {
     pub(crate) fn forget(&mut self) {
         self.values.clear();
         self.literals.clear();
+        self.unfit = false;
     }
 
     /// The next value of the object that is being read: its place, and from where on nothing is noted
@@ -94,6 +102,12 @@ impl Layout {
     ) -> usize {
         let literal = &bytes[from..place.start];
         let at = self.literals.len();
+        self.unfit |= !matches!(kind, Kind::Text | Kind::Number)
+            || self.values.len() == VALUES_MAX
+            || at + literal.len() > LITERALS_MAX;
+        if self.unfit {
+            return place.end;
+        }
         self.literals.extend_from_slice(literal);
         let mut chunk = [0; CHUNK];
         let short = literal.len().min(CHUNK);
@@ -106,15 +120,15 @@ impl Layout {
     }
 
     /// The object ends, with these bytes after its last value. An object with other values than texts and
-    /// numbers, or with a field twice, is not kept.
+    /// numbers, with a field twice or of unusual size is not kept.
     pub(crate) fn end(&mut self, tail: &[u8], is_duplicate: bool) {
         let at = self.literals.len();
+        if is_duplicate || self.unfit || at + tail.len() > LITERALS_MAX {
+            self.forget();
+            return;
+        }
         self.literals.extend_from_slice(tail);
         self.tail = at..self.literals.len();
-        let is_plain = |value: &Value| matches!(value.kind, Kind::Text | Kind::Number);
-        if is_duplicate || !self.values.iter().all(is_plain) {
-            self.forget();
-        }
     }
 }
 

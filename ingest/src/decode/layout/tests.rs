@@ -72,10 +72,18 @@ fn a_layout_is_not_kept_of_what_could_be_read_otherwise() {
         r#"{"TS":"x","Device":2,"Value":[1]}"#,
         r#"{}"#,
         r#"{"TS":"x","Device":2,"Value":1}x"#,
-    ];
-    for text in cases {
-        let (_, layout) = scanned(text);
-        assert_eq!(read(&layout, text), None, "{text}");
+    ]
+    .map(String::from);
+    let many: String = (0..VALUES_MAX).map(|n| format!(r#","f{n}":0"#)).collect();
+    let wide = format!(r#"{{"TS":"x"{}}}"#, many);
+    let long = format!(r#"{{"TS":"x","{}":1}}"#, "n".repeat(LITERALS_MAX));
+    let loose = format!(r#"{{"TS":"x"}}{}"#, " ".repeat(LITERALS_MAX));
+    for text in cases.into_iter().chain([wide, long, loose]) {
+        let (_, layout) = scanned(&text);
+        let kept = layout.values.capacity() <= VALUES_MAX
+            && layout.literals.capacity() <= 2 * LITERALS_MAX;
+        assert!(kept, "{} values, {} bytes", layout.values.capacity(), layout.literals.capacity());
+        assert_eq!(read(&layout, &text), None, "{text}");
     }
 }
 

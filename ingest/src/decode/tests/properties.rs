@@ -56,7 +56,9 @@ proptest! {
         let good = format!(r#"{{"TS":{TIME},"Device":2,"Tag":"a","Value":1,"x":2}}"#);
         let half = format!(r#"{{"TS":{TIME},"Device":2,"Tag":"b\n","Value":3,"x":true}}"#);
         let last = if usual { good.clone() } else { good.replace(":2}", ":null}") };
-        let before = messages.into_iter().chain([good, half, last]);
+        let other = good.replace("\"a\",\"Value\":1", "\"b c\",\"Value\":-2.5e3");
+        let alike = [good.clone(), other.clone(), last.clone(), half, good, other, last];
+        let before = messages.into_iter().chain(alike);
         for text in before {
             let payload = Some(text.as_bytes());
             let message = Message { offset: 0, timestamp_ms: None, payload };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{Consumer as _, RebalanceProtocol};
-use rdkafka::error::{KafkaError as NativeError, KafkaResult};
+use rdkafka::error::{KafkaError as NativeError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::Consumer;
@@ -12,6 +12,10 @@ use crate::kafka::client::{bare_list, seek, set_back};
 use crate::kafka::error::KafkaError;
 use crate::kafka::trouble::code_name;
 use crate::source::Begin;
+
+/// What librdkafka says of a partition that it does not read.
+const STOPPED: [RDKafkaErrorCode; 2] =
+    [RDKafkaErrorCode::State, RDKafkaErrorCode::UnknownPartition];
 
 /// How long librdkafka may refuse a position before its partition is assigned anew.
 const ADRIFT_MAX: Duration = Duration::from_secs(1);
@@ -172,11 +176,12 @@ impl Consumer {
             return Ok(());
         };
         tracing::warn!(topic = self.settings.topic, %refused, "kept partitions can't be set back");
-        self.assign_anew(&moved).map_err(|error| {
+        let is_stopped = refused.rdkafka_error_code().is_some_and(|code| STOPPED.contains(&code));
+        // A client that is stuck would not answer to an assignment either.
+        let anew = if is_stopped { self.assign_anew(&moved) } else { Err(refused) };
+        anew.map_err(|error| {
             let topic = &self.settings.topic;
-            let reason = format!(
-                "the position of kept partitions of {topic} is not sure: {refused}; assigned anew: {error}"
-            );
+            let reason = format!("the position of kept partitions of {topic} is not sure: {error}");
             let code = code_name(&error);
             self.trouble.end(code.clone(), reason.clone());
             KafkaError::Fatal { code, reason }

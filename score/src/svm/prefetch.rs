@@ -6,6 +6,9 @@
 
 /// Bytes that come together.
 const LINE: usize = 64;
+/// Of something large the first bytes are enough: the processor itself sees then that the next ones follow,
+/// and more would push out what is near.
+const BYTES_MAX: usize = 4096;
 
 /// All of a slice.
 #[inline]
@@ -21,7 +24,7 @@ pub(crate) fn value<T: ?Sized>(value: &T) {
 
 #[inline]
 fn bytes(start: *const u8, length: usize) {
-    for offset in (0..length).step_by(LINE) {
+    for offset in (0..length.min(BYTES_MAX)).step_by(LINE) {
         line(start.wrapping_add(offset));
     }
 }
