@@ -17,6 +17,9 @@ mod binary;
 #[path = "../pipeline/models.rs"]
 mod models;
 mod plant;
+#[path = "../pipeline/stat.rs"]
+#[allow(dead_code, reason = "the pipeline's benchmark reads all of it, this one the CPU time")]
+mod stat;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;

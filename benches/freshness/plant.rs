@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::Args;
 use crate::binary::{self, finish};
 use crate::models::{FEATURES, Made};
+use crate::stat::Stat;
 
 /// How far the watermark is behind the newest event.
 pub const OUT_OF_ORDER_US: i64 = 5_000_000;
@@ -77,7 +78,7 @@ impl<'a> Plant<'a> {
             ensure!(reader.0.try_wait()?.is_none(), "the pipeline ended by itself");
             std::thread::sleep(LOOK);
         }
-        let cpu_seconds = cpu_seconds(reader.0.id())?;
+        let cpu_seconds = Stat::of(reader.0.id())?.cpu_seconds;
         let told = Command::new("kill").arg(reader.0.id().to_string()).status()?;
         ensure!(told.success() && reader.0.wait()?.success(), "the pipeline did not end well");
         Ok(cpu_seconds)
@@ -164,14 +165,4 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// User and system time of a process so far.
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // Behind the name, which may hold anything: utime and stime are the 14th and 15th field of all.
-    let (_, fields) = stat.rsplit_once(") ").context("an unknown form of /proc")?;
-    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
-    // Linux counts in hundredths for programs, whatever the kernel's own tick is.
-    Ok(ticks.sum::<Result<u64, _>>()? as f64 / 100.0)
 }

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use tidegauge_ingest::kafka::{Consumer, KafkaSettings, Start};
 use tidegauge_ingest::{Begin, LaneOwner, Leave, Origins, OwnerError, Revoked};
+
+use crate::stat::Stat;
 
 /// Messages of one call, as a worker takes them.
 const BATCH: usize = 10_000;
@@ -56,14 +58,15 @@ pub fn print(brokers: &str, topic: &str, threads: usize, events: u64) -> Result<
         extra: BTreeMap::new(),
         connect_timeout: Duration::from_secs(10),
     };
-    let (read, settings, before) = (&Read::default(), &settings, cpu_seconds()?);
+    let (read, settings) = (&Read::default(), &settings);
+    let before = Stat::of(std::process::id())?.cpu_seconds;
     let begun = Instant::now();
     thread::scope(|scope| {
         let member = |number| move || consume(settings, number, events, read, begun);
         let members: Vec<_> = (0..threads).map(|number| scope.spawn(member(number))).collect();
         members.into_iter().try_for_each(|member| member.join().expect("a thread panicked"))
     })?;
-    let cpu = cpu_seconds()? - before;
+    let cpu = Stat::of(std::process::id())?.cpu_seconds - before;
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
     let seconds = (of(&read.last_us) - of(&read.first_us)) / 1e6;
     ensure!(seconds > 0.0, "too few events: all came in one batch");
@@ -102,14 +105,4 @@ fn consume(
         read.bytes.fetch_add(bytes as u64, order);
     }
     Ok(consumer.close(&mut reader, Leave::Yes)?)
-}
-
-/// User and system, of this process so far.
-fn cpu_seconds() -> Result<f64> {
-    let text = std::fs::read_to_string("/proc/self/stat").context("cannot read /proc/self/stat")?;
-    let (_, fields) = text.rsplit_once(')').context("/proc/self/stat is not as proc(5) has it")?;
-    let ticks = |at| fields.split_whitespace().nth(at).and_then(|t: &str| t.parse::<f64>().ok());
-    let ticks = ticks(11).zip(ticks(12)).context("/proc/self/stat is not as proc(5) has it")?;
-    // Linux counts in hundredths for programs, whatever the kernel's own tick is.
-    Ok((ticks.0 + ticks.1) / 100.0)
 }

@@ -12,6 +12,9 @@
 mod arithmetic;
 mod consume;
 mod memory;
+#[path = "../pipeline/stat.rs"]
+#[allow(dead_code, reason = "the pipeline's benchmark reads all of it, this one the CPU time")]
+mod stat;
 
 use anyhow::Result;
 use clap::Parser;

@@ -20,6 +20,7 @@ mod job;
 mod measure;
 mod models;
 mod oracle;
+mod stat;
 mod table;
 mod threads;
 

@@ -13,16 +13,15 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
+use crate::stat::{Stat, TICKS_PER_SECOND};
 use crate::threads::Threads;
 
 /// How often the child is looked at: the error of each phase.
 const LOOK: Duration = Duration::from_millis(25);
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 const RUN_MAX: Duration = Duration::from_secs(3600);
-/// Linux counts CPU time for programs in these, whatever the kernel's own tick is.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// When what happened, microseconds since the epoch, and what the whole process used.
 #[derive(Debug)]
@@ -62,19 +61,25 @@ pub struct Usage {
 ///
 /// # Errors
 /// When it fails or never ends.
-pub fn whole(mut command: Command) -> Result<Usage> {
+pub fn whole(command: Command) -> Result<Usage> {
+    to_its_end(command, |_| Ok(()))
+}
+
+/// The same; `look` is called with its process id again and again until it has ended.
+fn to_its_end(mut command: Command, mut look: impl FnMut(u32) -> Result<()>) -> Result<Usage> {
     let began = Instant::now();
     let program = command.get_program().to_string_lossy().into_owned();
     let mut running = Running(command.spawn().with_context(|| format!("cannot start {program}"))?);
     let pid = running.0.id();
     let mut peak_kib = 0;
     let cpu_seconds = loop {
-        let stat = Stat::read(pid)?;
+        let stat = Stat::of(pid)?;
         // Ended, and not waited for yet: its times are all in.
         if stat.state == "Z" {
             break stat.cpu_seconds;
         }
         peak_kib = peak_kib.max(peak_memory_kib(pid));
+        look(pid)?;
         ensure!(began.elapsed() < RUN_MAX, "{program} did not end within {} s", RUN_MAX.as_secs());
         thread::sleep(LOOK);
     };
@@ -88,29 +93,14 @@ pub fn whole(mut command: Command) -> Result<Usage> {
 ///
 /// # Errors
 /// When it fails, never ends, or reads nothing.
-pub fn run(mut command: Command, port: u16) -> Result<Phases> {
+pub fn run(command: Command, port: u16) -> Result<Phases> {
     let (started_us, busy_before) = (now_us()?, busy_seconds()?);
-    let mut running = Running(command.spawn().context("cannot start the pipeline")?);
-    let pid = running.0.id();
-    let deadline = Instant::now() + RUN_MAX;
-    let (mut seen, mut peak_kib, mut threads) = (Seen::default(), 0, Threads::default());
-    let cpu_seconds = loop {
-        let stat = Stat::read(pid)?;
-        // Ended, and not waited for yet: its times are all in.
-        if stat.state == "Z" {
-            break stat.cpu_seconds;
-        }
-        peak_kib = peak_kib.max(peak_memory_kib(pid));
+    let (mut seen, mut threads) = (Seen::default(), Threads::default());
+    let Usage { cpu_seconds, peak_kib, .. } = to_its_end(command, |pid| {
         threads.look(pid);
-        seen.look(port)?;
-        if Instant::now() > deadline {
-            bail!("the pipeline did not end within {} s", RUN_MAX.as_secs());
-        }
-        thread::sleep(LOOK);
-    };
+        seen.look(port)
+    })?;
     let (ended_us, busy_after) = (now_us()?, busy_seconds()?);
-    let status = running.0.wait()?;
-    ensure!(status.success(), "the pipeline ended with {status}");
     ensure!(!seen.stalls.is_empty(), "the pipeline has no metric of stalls");
     let others_seconds = busy_after - busy_before - cpu_seconds;
     Ok(Phases {
@@ -229,32 +219,6 @@ pub fn quantile(buckets: &[(f64, f64)], share: f64) -> f64 {
     }
     let within = buckets.iter().find(|(_, count)| *count >= share * all);
     within.map_or(f64::NAN, |(bound, _)| *bound)
-}
-
-/// From `/proc/PID/stat` (proc_pid_stat(5)).
-pub struct Stat {
-    pub name: String,
-    state: String,
-    pub cpu_seconds: f64,
-}
-
-impl Stat {
-    fn read(pid: u32) -> Result<Self> {
-        let path = format!("/proc/{pid}/stat");
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        Self::parse(&text).with_context(|| format!("{path} is not as proc(5) has it: {text:?}"))
-    }
-
-    /// Of a process, or of one of its threads.
-    pub fn parse(text: &str) -> Option<Self> {
-        // The second field is the name in parentheses, which may hold anything.
-        let (before, after_name) = text.rsplit_once(')')?;
-        let (_, name) = before.split_once('(')?;
-        let fields: Vec<&str> = after_name.split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();
-        let cpu_seconds = (ticks(11)? + ticks(12)?) as f64 / TICKS_PER_SECOND;
-        Some(Self { name: name.into(), state: (*fields.first()?).to_string(), cpu_seconds })
-    }
 }
 
 /// CPU time of the whole machine, from `/proc/stat` (proc_stat(5)).

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::measure::Stat;
+use crate::stat::Stat;
 
 /// The threads of a process, ended ones too, as far as they were seen.
 #[derive(Debug, Default)]

@@ -13,10 +13,10 @@
 #![allow(clippy::print_stdout)]
 
 mod plant;
+mod python;
 
 use std::hint::black_box;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -115,15 +115,9 @@ fn scorer(args: &Args, plant: &Plant) -> Result<()> {
 }
 
 /// One call of `predict` per row, as services do that keep a scikit-learn model per sensor.
-fn scikit_learn(args: &Args, python: &PathBuf) -> Result<()> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/scoring/scikit_learn.py");
-    let mut command = Command::new(python);
-    command.args([script, &args.vectors.to_string(), &args.features.to_string()]);
-    let output = command.output().with_context(|| format!("cannot start {}", python.display()))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{script} failed: {said}");
-    print!("{}", String::from_utf8_lossy(&output.stdout));
-    Ok(())
+fn scikit_learn(args: &Args, python: &std::path::Path) -> Result<()> {
+    let args = [args.vectors.to_string(), args.features.to_string()];
+    python::print(python, "scoring/scikit_learn.py", &args)
 }
 
 fn tell(args: &Args, sensors: usize, what: &str, spent: Duration) {

@@ -10,12 +10,14 @@
 //! and the severities; scikit-learn's is one fit. It fails when a sensor gets no model, never because of time.
 #![allow(clippy::print_stdout)]
 
+#[path = "../scoring/python.rs"]
+mod python;
+
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::{Rng, SeedableRng};
@@ -105,17 +107,6 @@ fn sensor(number: u32, windows: u32) -> SensorRows {
 
 /// One fit per sensor on rows of the same kind.
 fn scikit_learn(args: &Args, python: &Path, cores: usize) -> Result<()> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/training/scikit_learn.py");
-    let mut command = Command::new(python);
-    command.args([
-        script,
-        &args.sensors.to_string(),
-        &args.windows.to_string(),
-        &cores.to_string(),
-    ]);
-    let output = command.output().with_context(|| format!("cannot start {}", python.display()))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{script} failed: {said}");
-    print!("{}", String::from_utf8_lossy(&output.stdout));
-    Ok(())
+    let args = [args.sensors.to_string(), args.windows.to_string(), cores.to_string()];
+    python::print(python, "training/scikit_learn.py", &args)
 }

@@ -13,7 +13,7 @@ const SPARSE: usize = 8;
 /// Slots per group below which a map is given up for a table.
 const DENSE: usize = 4;
 /// A table of so few slots is never given up.
-const TABLE_MIN: usize = 1024;
+pub(crate) const TABLE_MIN: usize = 1024;
 
 /// Sensors and their groups.
 #[derive(Debug)]
@@ -45,9 +45,8 @@ impl Groups {
         groups
     }
 
-    /// Room for so many groups more, as far as a table has it anyway.
+    /// Room for so many groups more.
     pub(crate) fn reserve(&mut self, groups: usize) {
-        let groups = groups.min(TABLE_MIN);
         self.sensors.reserve(groups);
         if let Index::Table(table) = &mut self.index {
             table.reserve(groups);

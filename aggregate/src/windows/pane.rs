@@ -14,7 +14,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use tidegauge_flow::SensorId;
 
-use super::groups::Groups;
+use super::groups::{Groups, TABLE_MIN};
 use super::merge::{Batches, Evaluated};
 use super::part;
 use super::run::Run;
@@ -22,9 +22,6 @@ use crate::error::AggregateError;
 use crate::query::Query;
 use crate::spill::Spill;
 use crate::windows::ids::Ids;
-
-/// Groups that a new pane has room for when so many readings come at once.
-const ROOM: usize = 1024;
 
 #[derive(Default)]
 pub(crate) struct Pane {
@@ -245,8 +242,10 @@ impl Pane {
     ) -> Vec<usize> {
         let mut groups = Vec::with_capacity(readings.len());
         if self.groups.len() == 0 {
-            self.groups.reserve(readings.len());
-            self.counts.reserve(readings.len().min(ROOM));
+            // Most panes get about what they begin with; a large one grows as it goes.
+            let room = readings.len().min(TABLE_MIN);
+            self.groups.reserve(room);
+            self.counts.reserve(room);
         }
         for (sensor, count) in readings {
             let (group, new) = self.groups.get_or_add(sensor);

@@ -6,7 +6,6 @@ use arrow::array::{
     ArrayRef, BooleanArray, BooleanBufferBuilder, Float64Array, NullBufferBuilder, RecordBatch,
     StringArray, StringBuilder, UInt32Array, UInt64Array,
 };
-
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tidegauge_flow::{WindowRows, names};
 

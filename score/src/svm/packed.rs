@@ -3,7 +3,8 @@
 //! *Why our own*: linfa's `predict` scans all training rows per call and allocates. Support vectors
 //! stand in blocks of 16, within a block feature by feature, so that one feature of 16 vectors is
 //! two or four registers; a block's weights follow its features, so that a model is one stretch of memory.
-//! Coordinates are multiplied by a root and rows by root/scale, so that the exponent of 2 is a plain squared distance: root = sqrt(gamma / ln 2). Missing vectors of the last block have the weight 0.
+//! Coordinates are multiplied by root = sqrt(gamma / ln 2) and rows by root/scale, so that the exponent of 2
+//! is a plain squared distance. Missing vectors of the last block have the weight 0.
 
 use super::SvmParams;
 use super::prefetch;
