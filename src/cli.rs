@@ -73,6 +73,11 @@ pub enum Command {
         after_help = "Example:\n  tidegauge train -c tidegauge.toml --from 2026-01-01T00:00:00Z --to 2026-01-08T00:00:00Z"
     )]
     Train(Train),
+    /// Show how models would have done on stored readings, each row judged by models that had not seen it
+    #[command(
+        after_help = "Example:\n  tidegauge backtest readings.csv -c tidegauge.toml -o tried --train-fraction 0.3 --labels events.csv"
+    )]
+    Backtest(Backtest),
     /// Import, list and show models, and move aliases
     #[command(
         subcommand,
@@ -165,6 +170,30 @@ pub struct Train {
     /// The alias that is moved to the new models [default: the configured one]
     #[arg(long)]
     pub alias: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Backtest {
+    /// Files or folders of readings
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<String>,
+    #[command(flatten)]
+    pub configured: Configured,
+    /// The folder of the lake that is made
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    pub output: String,
+    /// How many of a sensor's first rows train
+    #[arg(long, value_name = "N", conflicts_with = "train_fraction")]
+    pub train_rows: Option<u64>,
+    /// What share of a sensor's rows trains, the first ones [default: 0.3]
+    #[arg(long, value_name = "F")]
+    pub train_fraction: Option<f64>,
+    /// With --train-fraction: at most so many rows
+    #[arg(long, value_name = "N", conflicts_with = "train_rows")]
+    pub train_rows_max: Option<u64>,
+    /// Known events: a CSV file with the key columns (* for any), start, end
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

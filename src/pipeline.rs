@@ -10,10 +10,10 @@ use arrow::datatypes::SchemaRef;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use tidegauge_aggregate::{LateReason, Query, Spill};
-use tidegauge_flow::{Failpoint, NoFailpoint, Store};
+use tidegauge_flow::{Failpoint, NoFailpoint, Sensors, Store, WindowRows};
 use tidegauge_ingest::Reason;
 use tidegauge_ingest::kafka::instance;
-use tidegauge_score::{Models, Registry, Scorer, Status, prediction_schema};
+use tidegauge_score::{Models, Registry, Scorer, Stamp, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
 use tidegauge_sink::{
     Counters, Identity, Lake, Lane as Ledger, LocalStore, ObjectStore, Storage, Table, Writer,
@@ -38,6 +38,16 @@ const COMMIT_THREADS_MAX: usize = 8;
 
 /// Sees every batch of predictions before it is committed: the demo's live view.
 pub type Observer = Box<dyn Fn(&RecordBatch) + Send + Sync>;
+
+/// Judges the windows of a lane that has read all its input, all at once.
+pub type Trial = Box<dyn Fn(&[WindowRows], &Sensors, &Stamp<'_>) -> Result<Judged> + Send + Sync>;
+
+/// What a trial gives.
+pub struct Judged {
+    pub predictions: Vec<RecordBatch>,
+    /// The sets that its models are published in.
+    pub model_sets: Vec<u64>,
+}
 
 /// What a pipeline takes from the world around it.
 pub struct Surroundings {
@@ -89,10 +99,32 @@ pub struct Pipeline {
     lake: Lake,
     chance: Mutex<Box<dyn RngCore + Send>>,
     observer: Option<Observer>,
+    trial: Option<Trial>,
     /// The models that were last put in force: a lane that opens later gets these when the newest ones
     /// cannot be used.
-    good: Mutex<Option<Models>>,
+    good: Mutex<Option<Newest>>,
     totals: Mutex<Totals>,
+}
+
+/// The models of each view; none where there are none, or none that are newer.
+#[derive(Debug, Clone, Default)]
+pub struct Newest {
+    pub champion: Option<Models>,
+    pub onset: Option<Models>,
+}
+
+/// The versions that a lane has in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InForce {
+    pub champion: Option<u64>,
+    pub onset: Option<u64>,
+}
+
+impl InForce {
+    pub fn of(scorer: &Scorer) -> Self {
+        let newest = |versions: &[u64]| versions.first().copied();
+        Self { champion: newest(scorer.model_sets()), onset: newest(scorer.onset_sets()) }
+    }
 }
 
 /// What this process has committed, all lanes together.
@@ -142,6 +174,7 @@ impl Pipeline {
             metrics,
             late_schema: late_schema(query.readings()),
             observer: None,
+            trial: None,
             config,
             query,
             registry,
@@ -161,6 +194,16 @@ impl Pipeline {
     pub fn observed(mut self, observer: Observer) -> Self {
         self.observer = Some(observer);
         self
+    }
+
+    /// The same pipeline, whose windows are judged by a trial instead of by the models in force.
+    pub fn tried(mut self, trial: Trial) -> Self {
+        self.trial = Some(trial);
+        self
+    }
+
+    pub fn trial(&self) -> Option<&Trial> {
+        self.trial.as_ref()
     }
 
     pub fn observe(&self, predictions: &RecordBatch) {
@@ -209,46 +252,72 @@ impl Pipeline {
         longest.mul_f64(0.5 + share / 2.0)
     }
 
-    /// A scorer with the models that the alias means now or, when these cannot be used, with the last
+    /// A scorer with the models that the aliases mean now or, when these cannot be used, with the last
     /// ones that could.
     ///
     /// # Errors
     /// When no usable models were ever in force, or the configured features are not the query's.
     pub fn scorer(&self) -> Result<Scorer> {
-        let newest = self.registry.resolve(&self.config.models.alias);
-        let made =
-            newest.map_err(anyhow::Error::from).and_then(|m| Ok((self.scorer_with(m.clone())?, m)));
+        let made = self.newest().and_then(|m| Ok((self.scorer_with(m.clone())?, m)));
         let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         match (made, good.clone()) {
             (Ok((scorer, models)), _) => {
-                *good = models;
+                *good = Some(models);
                 Ok(scorer)
             }
             (Err(error), Some(models)) => {
                 let alias = &self.config.models.alias;
                 tracing::error!(alias, %error, "models kept: the new ones cannot be used");
-                self.scorer_with(Some(models))
+                self.scorer_with(models)
             }
             (Err(error), None) => Err(error),
         }
     }
 
-    /// The models that the alias means, when they are not the ones in force.
-    pub fn newer_models(&self, in_force: &[u64]) -> Result<Option<Models>> {
-        let alias = self.registry.alias(&self.config.models.alias)?;
-        match alias {
-            Some(record) if in_force.first() != Some(&record.version) => {
-                Ok(Some(self.registry.models(record.version)?))
+    /// The models that the aliases mean, where they are not the ones in force.
+    pub fn newer_models(&self, in_force: InForce) -> Result<Newest> {
+        let newer = |alias: &str, in_force: Option<u64>| -> Result<Option<Models>> {
+            match self.registry.alias(alias)? {
+                Some(record) if in_force != Some(record.version) => {
+                    Ok(Some(self.registry.models(record.version)?))
+                }
+                _ => Ok(None),
             }
-            _ => Ok(None),
-        }
+        };
+        let settings = &self.config.models;
+        let onset = settings.onset.as_ref().map(|onset| newer(&onset.alias, in_force.onset));
+        Ok(Newest {
+            champion: newer(&settings.alias, in_force.champion)?,
+            onset: onset.transpose()?.flatten(),
+        })
     }
 
-    fn scorer_with(&self, models: Option<Models>) -> Result<Scorer> {
-        let key_columns = self.config.event.key.columns().len();
+    fn newest(&self) -> Result<Newest> {
         let settings = &self.config.models;
-        let schema = self.query.output();
-        Ok(Scorer::new(schema, key_columns, &settings.features, models, settings.min_readings)?)
+        let onset = settings.onset.as_ref().map(|onset| self.registry.resolve(&onset.alias));
+        Ok(Newest {
+            champion: self.registry.resolve(&settings.alias)?,
+            onset: onset.transpose()?.flatten(),
+        })
+    }
+
+    fn scorer_with(&self, models: Newest) -> Result<Scorer> {
+        scorer(&self.config, &self.query, models)
+    }
+}
+
+/// A scorer as a configuration wants it.
+///
+/// # Errors
+/// When the configured features are not the query's, or the models don't fit them.
+pub fn scorer(config: &Config, query: &Query, models: Newest) -> Result<Scorer> {
+    let (key_columns, settings) = (config.event.key.columns().len(), &config.models);
+    let Newest { champion, onset } = models;
+    let (schema, features) = (query.output(), &settings.features);
+    let scorer = Scorer::new(schema, key_columns, features, champion, settings.min_readings)?;
+    match &settings.onset {
+        Some(view) => Ok(scorer.with_onset(&view.settings, onset)?),
+        None => Ok(scorer),
     }
 }
 
@@ -256,7 +325,7 @@ impl Pipeline {
 pub fn identity(config: &Config, query: &Query) -> Identity {
     Identity {
         query: query.text().to_string(),
-        schema: prediction_schema(query.output()),
+        schema: prediction_schema(query.output(), config.models.onset.is_some()),
         key: config.event.key.as_ref().clone(),
         lanes: config.source.lanes,
         time: config.event.time.clone(),

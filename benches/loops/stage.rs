@@ -150,6 +150,7 @@ impl Stage {
                 alpha: vec![0.1; VECTORS],
                 gamma: 0.2,
                 rho: 0.5,
+                ..SvmParts::default()
             });
             let key = sensors.key(rows.sensor[row]);
             ModelEntry {

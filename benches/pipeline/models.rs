@@ -57,6 +57,7 @@ fn entry(number: u32, vectors: u32, window_s: u64, random: &mut ChaCha8Rng) -> R
         rho: 0.005,
         mean,
         scale,
+        ..SvmParts::default()
     });
     let scores = (0..1_000).map(|n| f64::from(n) / 1_000.0 - 0.95).collect();
     let key = [i64::from(device), i64::from(sensor) + 1].map(KeyValue::Int);

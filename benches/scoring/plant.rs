@@ -40,6 +40,7 @@ impl Plant {
                 gamma: 1.0 / features as f64,
                 // Far below what the rows reach: hardly any is an anomaly, as in a plant.
                 rho: 0.1,
+                ..SvmParts::default()
             })
             .expect("a model")
         };

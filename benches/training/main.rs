@@ -67,6 +67,7 @@ fn main() -> Result<()> {
     ensure!(report.skipped.is_empty(), "without a model: {:?}", report.skipped.first());
     let vectors = |params: &ModelParams| match params {
         ModelParams::OneClassSvm(svm) => svm.alpha().len(),
+        _ => 0,
     };
     let vectors: usize = report.entries.iter().map(|entry| vectors(&entry.model)).sum();
     println!(

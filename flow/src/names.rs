@@ -15,9 +15,10 @@ pub const LANE: &str = "lane";
 pub const EPOCH: &str = "epoch";
 pub const NOVELTY: &str = "novelty";
 pub const ALARM: &str = "alarm";
+pub const NOVELTY_SET: &str = "novelty_set";
 
 /// All of them.
-pub const RESERVED: [&str; 15] = [
+pub const RESERVED: [&str; 16] = [
     WINDOW_START,
     WINDOW_END,
     SCORE,
@@ -33,4 +34,5 @@ pub const RESERVED: [&str; 15] = [
     EPOCH,
     NOVELTY,
     ALARM,
+    NOVELTY_SET,
 ];

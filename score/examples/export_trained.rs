@@ -53,7 +53,7 @@ fn train_case(case: Case) -> Result<Trained, Box<dyn Error>> {
     let features: Vec<String> = (0..case.width).map(|i| format!("x{i}")).collect();
     let report = train(&features, &[samples], &options, &|_| {})?;
     let entry = report.entries.first().ok_or_else(|| format!("{:?}", report.skipped))?;
-    let ModelParams::OneClassSvm(svm) = &entry.model;
+    let ModelParams::OneClassSvm(svm) = &entry.model else { return Err("another kind".into()) };
     Ok(Trained {
         name: case.name,
         mean: svm.mean().to_vec(),

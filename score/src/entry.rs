@@ -6,6 +6,7 @@ use tidegauge_flow::{KeyValue, SensorKey};
 use crate::calibration::Calibration;
 use crate::error::ScoreError;
 use crate::model::ModelParams;
+use crate::svm::SvmScore;
 
 /// A row of a model set. Plain data; [`ModelParams::build`] makes it ready to score.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,8 +38,9 @@ pub struct TrainingSummary {
     pub rows: u64,
     /// Rows that were finite and within the cap.
     pub rows_used: u64,
-    /// Share of held-out normal windows that score at least the threshold.
-    pub false_alarm_rate: f64,
+    /// Share of held-out normal windows that score at least the threshold; not known of models that
+    /// are fitted on all there is.
+    pub false_alarm_rate: Option<f64>,
 }
 
 impl ModelEntry {
@@ -59,8 +61,10 @@ impl ModelEntry {
             return refuse(format!("its threshold is {}", self.threshold));
         }
         match self.training {
-            Some(t) if !(0.0..=1.0).contains(&t.false_alarm_rate) => {
-                refuse(format!("its false-alarm rate is {}", t.false_alarm_rate))
+            Some(TrainingSummary { false_alarm_rate: Some(rate), .. })
+                if !(0.0..=1.0).contains(&rate) =>
+            {
+                refuse(format!("its false-alarm rate is {rate}"))
             }
             _ => Ok(()),
         }
@@ -83,6 +87,18 @@ impl ModelEntry {
                 let columns = [svm.mean(), svm.scale(), svm.vectors(), svm.alpha()];
                 columns.into_iter().for_each(|column| hasher.numbers(column));
                 hasher.numbers(&[svm.gamma(), svm.rho()]);
+                match svm.score() {
+                    // As it was before there were others.
+                    SvmScore::Decision => {}
+                    SvmScore::Relative => hasher.text("relative"),
+                    SvmScore::Distance { unit } => hasher.numbers(&[unit]),
+                }
+            }
+            other => {
+                if let Some(stored) = other.to_stored() {
+                    hasher.text(&stored.parameters);
+                    hasher.bytes(&stored.blob);
+                }
             }
         }
         hasher.numbers(&[self.threshold]);
@@ -94,7 +110,7 @@ impl ModelEntry {
         if let Some(t) = &self.training {
             let words = [t.from_us as u64, t.to_us as u64, t.rows, t.rows_used];
             words.into_iter().for_each(|word| hasher.word(word));
-            hasher.numbers(&[t.false_alarm_rate]);
+            t.false_alarm_rate.iter().for_each(|rate| hasher.numbers(&[*rate]));
         }
         hasher.text(&self.source);
         hex(&hasher.0.finalize())
@@ -115,8 +131,12 @@ impl Hasher {
     }
 
     fn text(&mut self, text: &str) {
-        self.word(text.len() as u64);
-        self.0.update(text.as_bytes());
+        self.bytes(text.as_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.word(bytes.len() as u64);
+        self.0.update(bytes);
     }
 
     fn numbers(&mut self, numbers: &[f64]) {

@@ -24,7 +24,7 @@ pub enum ScoreError {
         /// The feature that was asked for.
         name: String,
         /// What is wrong with it.
-        what: &'static str,
+        what: String,
         /// The names that the query has.
         found: Vec<String>,
     },
@@ -96,6 +96,9 @@ pub enum ScoreError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What a scorer remembered of sensors cannot be read back.
+    #[error("the saved history of sensors cannot be used: {0}")]
+    History(String),
     /// Rows came with other columns than were promised.
     #[error("window rows don't have the promised columns: {0}")]
     Rows(String),

@@ -6,24 +6,32 @@
 //! only through [`tidegauge_flow::Store`]; only [`import`] opens files. linfa is used in [`mod@train`]
 //! and nowhere else.
 
+pub mod backtest;
 pub mod calibration;
+pub mod context;
 pub mod entry;
 pub mod error;
+mod exact;
 pub mod import;
+pub mod limits;
 pub mod model;
+pub mod refit;
 pub mod registry;
 pub mod scorer;
 pub mod set;
 pub mod svm;
 pub mod train;
 
+pub use backtest::{Backtest, TrainingRows, Tried};
 pub use calibration::Calibration;
 pub use entry::{ModelEntry, TrainingSummary};
 pub use error::ScoreError;
 pub use import::{import_files, name_to_key};
+pub use limits::{Limit, LimitsParams};
 pub use model::{Model, ModelParams};
+pub use refit::{RefitOptions, Refitter};
 pub use registry::{AliasRecord, Models, Registry, SetSummary};
-pub use scorer::{Scorer, Stamp, Status, Tally, prediction_schema};
+pub use scorer::{OnsetSettings, Remembered, Scorer, Stamp, Status, Tally, prediction_schema};
 pub use set::{ModelSet, SetHeader};
-pub use svm::{PackedSvm, Path, SvmModel, SvmParams, SvmParts};
-pub use train::{Report, SensorRows, SkipReason, TrainOptions, train};
+pub use svm::{PackedSvm, Path, SvmModel, SvmParams, SvmParts, SvmScore};
+pub use train::{Report, SensorRows, SkipReason, Threshold, TrainOptions, train};

@@ -1,11 +1,16 @@
 //! What every kind of model does, and the parameters of each kind.
 //!
-//! *Room for more*: a new kind is a variant of [`ModelParams`] with its columns in the set's file
-//! format, and a type that implements [`Model`]. Scorer, registry and aliases know neither.
+//! *Room for more*: a new kind is a type that implements [`Model`], and a variant of [`ModelParams`]
+//! that says how its parameters are stored. Scorer, registry, aliases and the sets' file format know
+//! neither.
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::limits::{LimitsModel, LimitsParams};
 use crate::svm::{SvmModel, SvmParams};
 
 /// A model that is ready to score rows of one sensor.
@@ -33,6 +38,8 @@ pub trait Model: Debug + Send + Sync {
 pub enum ModelParams {
     /// A one-class support vector machine with its scaler.
     OneClassSvm(SvmParams),
+    /// A range for each feature.
+    StaticLimits(LimitsParams),
 }
 
 impl ModelParams {
@@ -40,6 +47,7 @@ impl ModelParams {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::OneClassSvm(_) => SvmModel::KIND,
+            Self::StaticLimits(_) => LimitsModel::KIND,
         }
     }
 
@@ -47,6 +55,7 @@ impl ModelParams {
     pub fn width(&self) -> usize {
         match self {
             Self::OneClassSvm(svm) => svm.width(),
+            Self::StaticLimits(limits) => limits.limits().len(),
         }
     }
 
@@ -54,6 +63,46 @@ impl ModelParams {
     pub fn build(&self) -> Arc<dyn Model> {
         match self {
             Self::OneClassSvm(svm) => Arc::new(SvmModel::new(svm)),
+            Self::StaticLimits(limits) => Arc::new(LimitsModel::new(limits)),
         }
+    }
+
+    /// What a model set holds of a kind that has no columns of its own there.
+    pub(crate) fn to_stored(&self) -> Option<Stored> {
+        match self {
+            Self::OneClassSvm(_) => None,
+            Self::StaticLimits(limits) => Some(Stored::of(limits)),
+        }
+    }
+
+    /// A model of a kind that has no columns of its own.
+    ///
+    /// # Errors
+    /// What is wrong with the kind or its parameters.
+    pub(crate) fn from_stored(kind: &str, stored: &Stored) -> Result<Self, String> {
+        match kind {
+            LimitsModel::KIND => stored.read().map(Self::StaticLimits),
+            _ => Err(format!("its kind is {kind:?}, which this program does not know")),
+        }
+    }
+}
+
+/// Parameters as a model set holds them, of any kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// JSON.
+    pub parameters: String,
+    /// What is no text; may be empty.
+    pub blob: Vec<u8>,
+}
+
+impl Stored {
+    fn of(parameters: &impl Serialize) -> Self {
+        let parameters = serde_json::to_string(parameters).expect("parameters are plain data");
+        Self { parameters, blob: Vec::new() }
+    }
+
+    fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
+        serde_json::from_str(&self.parameters).map_err(|e| format!("its parameters: {e}"))
     }
 }

@@ -4,77 +4,68 @@
 //! Every row comes out once, in its place. A row without a usable verdict has null in `score`,
 //! `threshold`,
 //! `is_anomaly` and `severity`, and its `status` says why, the first of: no model, too few
-//! readings, invalid features. A sensor's model is looked up once and kept until the models are
+//! readings, invalid features, warming up. A sensor's model is looked up once and kept until the models are
 //! replaced.
 
+mod columns;
 mod features;
+mod onset;
 mod output;
+mod verdict;
+mod view;
 
+pub use crate::context::Remembered;
+pub use onset::OnsetSettings;
 pub use output::{Stamp, Status, Tally, prediction_schema};
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use tidegauge_flow::{KeyColumn, KeySchema, KeyType, SensorId, Sensors, WindowRows};
+use tidegauge_flow::{KeyColumn, KeySchema, KeyType, SensorId, SensorKey, Sensors, WindowRows};
 
-use self::features::Features;
+use self::columns::{Columns, Gathered};
+use self::features::{Features, Run};
 use self::output::Output;
-use crate::calibration::Lookup;
+use self::verdict::Count;
+use self::view::View;
+use crate::context::{Fit, Histories, Needs};
 use crate::error::ScoreError;
-use crate::model::Model;
 use crate::registry::Models;
-use crate::set::describe;
-use crate::svm::prefetch;
-
-/// Most features that a reason names.
-const MAX_REASONS: usize = 3;
-
-/// A feature is named in a reason when it is at least this much to blame as the first one.
-const REASON_SHARE: f64 = 0.1;
-
-/// Rows between two steps of a prefetch: about what a line takes from memory.
-const AHEAD: usize = 2;
+use crate::train::SensorRows;
 
 /// Scores the window rows of one lane.
 #[derive(Debug)]
 pub struct Scorer {
-    features: Features,
+    columns: Columns,
     promised: SchemaRef,
     predictions: SchemaRef,
     key: Option<KeySchema>,
-    models: Option<Models>,
-    loaded: usize,
     min_readings: u64,
-    /// By [`SensorId`]; grows as sensors are seen.
-    slots: Vec<Slot>,
-    missing: usize,
+    champion: View,
+    onset: Option<Onset>,
+    /// `None` when models see nothing but columns.
+    histories: Option<Histories>,
+    /// Scratch space: the features of a run of rows.
+    run: Run,
     tally: Tally,
 }
 
-/// What is known of one sensor's model.
-#[derive(Debug, Clone, Default)]
-enum Slot {
-    #[default]
-    Unseen,
-    Missing,
-    Ready(Box<Ready>),
-}
-
-/// A model that is ready to score.
-#[derive(Debug, Clone)]
-struct Ready {
-    model: Arc<dyn Model>,
-    threshold: f64,
-    /// `None`: the model has no calibration.
-    severities: Option<Lookup>,
-    version: u64,
+/// The view that adapts.
+#[derive(Debug)]
+struct Onset {
+    view: View,
+    settings: OnsetSettings,
+    /// Scratch space, parallel to a run of rows.
+    run: Run,
+    counts: Vec<Count>,
 }
 
 impl Scorer {
     /// A scorer of rows with `schema` (that of [`WindowRows::batch`]: `key_columns` key columns,
-    /// `window_start`, `window_end`, features). `features` names the columns that models see, in
-    /// their order; empty means all numeric ones in the query's order.
+    /// `window_start`, `window_end`, features). `features` names what models see, in their order:
+    /// columns, or context features ([`crate::context`]); empty means all numeric columns in the
+    /// query's order.
     ///
     /// # Errors
     /// [`ScoreError::Feature`] for a feature that the query lacks or that is no number;
@@ -86,21 +77,43 @@ impl Scorer {
         models: Option<Models>,
         min_readings: u64,
     ) -> Result<Self, ScoreError> {
-        let features = Features::choose(schema, key_columns, features)?;
+        let promised = Arc::new(schema.clone());
+        let mut columns = Columns::of(&promised, key_columns);
+        let champion = View::new(&mut columns, features)?;
         let mut scorer = Self {
-            features,
-            promised: Arc::new(schema.clone()),
-            predictions: prediction_schema(schema),
+            columns,
+            predictions: prediction_schema(schema, false),
+            promised,
             key: key_schema(schema, key_columns),
-            models: None,
-            loaded: 0,
+            champion,
+            onset: None,
             min_readings,
-            slots: Vec::new(),
-            missing: 0,
+            histories: None,
+            run: Run::default(),
             tally: Tally::default(),
         };
+        scorer.remember_what_is_needed();
         scorer.replace_models(models)?;
         Ok(scorer)
+    }
+
+    /// The same with the onset view beside it.
+    ///
+    /// # Errors
+    /// As [`Scorer::new`], and [`ScoreError::Option`] for a setting outside its range.
+    pub fn with_onset(
+        mut self,
+        settings: &OnsetSettings,
+        models: Option<Models>,
+    ) -> Result<Self, ScoreError> {
+        settings.check()?;
+        let view = View::new(&mut self.columns, &settings.features)?;
+        let (run, counts) = (Run::default(), Vec::new());
+        self.onset = Some(Onset { view, settings: settings.clone(), run, counts });
+        self.predictions = prediction_schema(&self.promised, true);
+        self.remember_what_is_needed();
+        self.replace_onset_models(models)?;
+        Ok(self)
     }
 
     /// Puts other models in force, from the next row on. Sensors are looked up anew.
@@ -108,14 +121,16 @@ impl Scorer {
     /// # Errors
     /// When a model doesn't fit the query; the models in force stay so.
     pub fn replace_models(&mut self, models: Option<Models>) -> Result<(), ScoreError> {
-        if let Some(models) = &models {
-            self.check(models)?;
-        }
-        self.loaded = models.as_ref().map_or(0, |models| models.effective().count());
-        self.models = models;
-        self.slots.clear();
-        self.missing = 0;
-        Ok(())
+        self.champion.replace(models, self.key.as_ref())
+    }
+
+    /// The same for the onset view; nothing without one.
+    ///
+    /// # Errors
+    /// As [`Scorer::replace_models`].
+    pub fn replace_onset_models(&mut self, models: Option<Models>) -> Result<(), ScoreError> {
+        let key = self.key.as_ref();
+        self.onset.as_mut().map_or(Ok(()), |onset| onset.view.replace(models, key))
     }
 
     /// The predictions of closed windows: the columns of [`Scorer::prediction_schema`].
@@ -130,23 +145,24 @@ impl Scorer {
         stamp: &Stamp<'_>,
     ) -> Result<RecordBatch, ScoreError> {
         self.check_rows(rows)?;
-        let gathered = self.features.gather(&rows.batch)?;
+        let gathered = self.columns.gather(&rows.batch, self.histories.is_some())?;
         let mut output = Output::with_capacity(rows.len());
         let mut row = 0;
         while row < rows.len() {
             let sensor = rows.sensor[row];
             let same = rows.sensor[row..].iter().take_while(|s| **s == sensor).count();
-            self.look_up(sensor, sensors);
-            self.prefetch(&rows.sensor[row + same..]);
-            let run = gathered.run(row, same);
-            score_run(
-                &self.slots[sensor as usize],
-                &self.features,
-                &run,
-                &rows.n_readings[row..row + same],
-                self.min_readings,
-                &mut output,
-            );
+            self.champion.look_up(sensor, sensors);
+            self.champion.prefetch(&rows.sensor[row + same..]);
+            self.look_back(rows, &gathered, row, same);
+            let run = match self.histories {
+                Some(_) => self.run.view(),
+                None => gathered.rows(row, same),
+            };
+            let names = self.champion.features.names();
+            let n_readings = &rows.n_readings[row..row + same];
+            let slot = self.champion.slot(sensor);
+            verdict::champion(slot, names, &run, n_readings, self.min_readings, &mut output);
+            self.judge_onset(sensor, sensors, &mut output);
             row += same;
         }
         self.tally.add(&output);
@@ -160,22 +176,42 @@ impl Scorer {
 
     /// The features that models see, in their order.
     pub fn features(&self) -> &[String] {
-        self.features.names()
+        self.champion.features.names()
+    }
+
+    /// The features that the onset view's models see; empty without it.
+    pub fn onset_features(&self) -> &[String] {
+        self.onset.as_ref().map_or(&[], |onset| onset.view.features.names())
+    }
+
+    /// Whether models see more of a sensor than the row itself.
+    pub fn looks_back(&self) -> bool {
+        self.champion.features.expressions().iter().any(|feature| feature.looks_back())
+    }
+
+    /// The columns of the query that features of any view look at.
+    pub fn columns(&self) -> &[String] {
+        self.columns.names()
     }
 
     /// Versions of the sets in force, newest first; empty without models.
     pub fn model_sets(&self) -> &[u64] {
-        self.models.as_ref().map_or(&[], Models::versions)
+        self.champion.versions()
+    }
+
+    /// The same of the onset view.
+    pub fn onset_sets(&self) -> &[u64] {
+        self.onset.as_ref().map_or(&[], |onset| onset.view.versions())
     }
 
     /// Sensors without a model that were seen since the models were put in force.
     pub fn missing(&self) -> usize {
-        self.missing
+        self.champion.missing()
     }
 
     /// Models in force.
     pub fn loaded(&self) -> usize {
-        self.loaded
+        self.champion.loaded()
     }
 
     /// Rows since the scorer was made.
@@ -183,65 +219,126 @@ impl Scorer {
         self.tally
     }
 
-    fn look_up(&mut self, sensor: SensorId, sensors: &Sensors) {
-        let index = sensor as usize;
-        if index >= self.slots.len() {
-            // Room for every sensor of the lane, not beyond: the directory is bounded.
-            self.slots.resize_with(sensors.len().max(index + 1), Slot::default);
-        }
-        if !matches!(self.slots[index], Slot::Unseen) {
-            return;
-        }
-        let found = self.models.as_ref().and_then(|models| models.find(&sensors.key(sensor)));
-        self.slots[index] = match found {
-            Some((entry, version)) => {
-                let (model, threshold) = (entry.model.build(), entry.threshold);
-                let severities = entry.calibration.as_ref().map(Lookup::new);
-                Slot::Ready(Box::new(Ready { model, threshold, severities, version }))
-            }
-            None => {
-                self.missing += 1;
-                Slot::Missing
-            }
-        };
+    /// Bytes that are held for histories, about.
+    pub fn memory_bytes(&self) -> usize {
+        self.histories.as_ref().map_or(0, Histories::memory_bytes)
     }
 
-    /// Brings the models of the rows to come nearer, step by step: each step reads what the one before asked
-    /// for.
-    fn prefetch(&self, coming: &[SensorId]) {
-        let ready = |ahead: usize| match self.slots.get(*coming.get(ahead)? as usize)? {
-            Slot::Ready(ready) => Some(ready),
-            Slot::Unseen | Slot::Missing => None,
-        };
-        if let Some(ready) = ready(2 * AHEAD) {
-            prefetch::value(&**ready);
-        }
-        if let Some(ready) = ready(AHEAD) {
-            prefetch::value(&*ready.model);
-        }
-        if let Some(ready) = ready(0) {
-            ready.model.prefetch();
+    /// What is remembered of sensors, for the lane's checkpoint; `None` when nothing is.
+    ///
+    /// # Errors
+    /// When Arrow refuses to build a column.
+    pub fn remembered(&self) -> Result<Option<Remembered>, ScoreError> {
+        let saved = self.histories.as_ref().map(|h| Remembered::new(h, self.columns.names()));
+        saved.transpose()
+    }
+
+    /// Takes over what another scorer remembered of the same sensors, as far as it is asked for now.
+    ///
+    /// # Errors
+    /// [`ScoreError::History`] when the bytes are damaged or not of these sensors.
+    pub fn restore(&mut self, bytes: &[u8], sensors: &Sensors) -> Result<(), ScoreError> {
+        let names = self.columns.names();
+        let restored = self.histories.as_mut().map(|h| h.restore(bytes, names, sensors.len()));
+        restored.unwrap_or(Ok(()))
+    }
+
+    /// The columns that [`Scorer::columns`] names of a sensor's window rows, NaN where there is no
+    /// finite number.
+    ///
+    /// # Errors
+    /// When the rows have other columns than promised.
+    pub fn base_rows(&self, key: SensorKey, rows: &RecordBatch) -> Result<SensorRows, ScoreError> {
+        let gathered = self.columns.gather(rows, true)?;
+        let window_end_us = gathered.ends_us().to_vec();
+        Ok(SensorRows { key, window_end_us, rows: gathered.into_values() })
+    }
+
+    /// The features that models see of a sensor's rows, from the columns that [`Scorer::columns`] names:
+    /// the rows in the order of their ends, NaN where there is no feature. With `complete`, a row has
+    /// none either before the sensor has had as many rows as its features look at.
+    pub fn features_of(&self, base: &SensorRows, complete: bool) -> SensorRows {
+        self.look_over(&self.champion.features, base, complete)
+    }
+
+    /// The same for the onset view; without one there are no features.
+    pub fn onset_features_of(&self, base: &SensorRows, complete: bool) -> SensorRows {
+        match &self.onset {
+            Some(onset) => self.look_over(&onset.view.features, base, complete),
+            None => SensorRows { key: base.key.clone(), window_end_us: vec![], rows: vec![] },
         }
     }
 
-    fn check(&self, models: &Models) -> Result<(), ScoreError> {
-        for set in models.sets() {
-            let key = &set.header.key;
-            if self.key.as_ref() != Some(key) {
-                let found = self.key.as_ref().map_or("other columns".into(), describe);
-                let (set, expected) = (set.header.version, describe(key));
-                return Err(ScoreError::KeyMismatch { set, expected, found });
+    fn look_over(&self, features: &Features, base: &SensorRows, complete: bool) -> SensorRows {
+        let (columns, width) = (self.columns.names().len(), features.width());
+        let mut needs = Needs::default();
+        needs.add(features.expressions(), columns);
+        let mut histories = Histories::new(needs);
+        let mut order: Vec<usize> = (0..base.window_end_us.len()).collect();
+        order.sort_by_key(|row| base.window_end_us[*row]);
+        let mut rows = vec![f64::NAN; order.len() * width];
+        for (at, out) in order.iter().zip(rows.chunks_exact_mut(width)) {
+            let values = &base.rows[at * columns..(at + 1) * columns];
+            let end_us = base.window_end_us[*at];
+            let valid = values.iter().all(|value| value.is_finite());
+            let place = valid.then(|| histories.push(0, end_us, values)).flatten();
+            let fit = histories.features(0, place, end_us, values, features.expressions(), out);
+            if fit == Fit::Invalid || (complete && fit == Fit::WarmingUp) {
+                out.fill(f64::NAN);
             }
         }
-        let wrong = models.effective().find(|(entry, _)| entry.features != self.features.names());
-        wrong.map_or(Ok(()), |(entry, set)| {
-            Err(ScoreError::FeatureMismatch {
-                sensor: entry.key.to_string(),
-                set,
-                expected: entry.features.clone(),
-                found: self.features.names().to_vec(),
-            })
-        })
+        let window_end_us = order.iter().map(|at| base.window_end_us[*at]).collect();
+        SensorRows { key: base.key.clone(), window_end_us, rows }
+    }
+
+    fn remember_what_is_needed(&mut self) {
+        let columns = self.columns.names().len();
+        let mut needs = Needs::default();
+        needs.add(self.champion.features.expressions(), columns);
+        if let Some(onset) = &self.onset {
+            needs.add(onset.view.features.expressions(), columns);
+        }
+        let wanted = self.onset.is_some() || !self.champion.features.are_columns();
+        self.histories = wanted.then(|| Histories::new(needs));
+    }
+
+    /// Adds consecutive rows of a sensor to its history, and computes their features for each view.
+    fn look_back(&mut self, rows: &WindowRows, gathered: &Gathered, first: usize, count: usize) {
+        let Some(histories) = &mut self.histories else { return };
+        let sensor = rows.sensor[first];
+        self.run.clear(self.champion.features.width());
+        if let Some(onset) = &mut self.onset {
+            onset.run.clear(onset.view.features.width());
+            onset.counts.clear();
+        }
+        for row in first..first + count {
+            let values = gathered.row(row);
+            let end_us = gathered.end_us(row);
+            let is_new = rows.revision[row] == 0;
+            let valid = gathered.is_valid(row);
+            let at = valid.then(|| histories.push(sensor, end_us, values)).flatten();
+            let of = |view: &View, out: &mut [f64]| {
+                let features = view.features.expressions();
+                histories.features(sensor, at, end_us, values, features, out)
+            };
+            self.run.grow(|out| of(&self.champion, out));
+            if let Some(onset) = &mut self.onset {
+                onset.run.grow(|out| of(&onset.view, out));
+                let seen = histories.seen(sensor);
+                let is_full = rows.n_readings[row] >= self.min_readings;
+                onset.counts.push(Count { seen, is_new: is_new && valid, is_full });
+            }
+        }
+    }
+
+    fn judge_onset(&mut self, sensor: SensorId, sensors: &Sensors, output: &mut Output) {
+        let (Some(onset), Some(histories)) = (&mut self.onset, &mut self.histories) else { return };
+        onset.view.look_up(sensor, sensors);
+        let mut none = 0;
+        let resting = histories.resting(sensor).unwrap_or(&mut none);
+        let Onset { view, settings, run, counts } = onset;
+        let names = view.features.names();
+        verdict::onset(view.slot(sensor), settings, names, &run.view(), counts, resting, output);
     }
 
     fn check_rows(&self, rows: &WindowRows) -> Result<(), ScoreError> {
@@ -257,60 +354,6 @@ impl Scorer {
         }
         Ok(())
     }
-}
-
-/// Scores consecutive rows of one sensor.
-fn score_run(
-    slot: &Slot,
-    features: &Features,
-    run: &features::Run<'_>,
-    n_readings: &[u64],
-    min_readings: u64,
-    output: &mut Output,
-) {
-    let Slot::Ready(ready) = slot else {
-        n_readings.iter().for_each(|_| output.refuse(Status::NoModel, None));
-        return;
-    };
-    let mut scores = output.take_scratch(n_readings.len());
-    if run.all_valid() {
-        ready.model.scores(run.values(), &mut scores);
-    } else {
-        for (i, score) in scores.iter_mut().enumerate().filter(|(i, _)| run.is_valid(*i)) {
-            ready.model.scores(run.row(i), std::slice::from_mut(score));
-        }
-    }
-    let version = Some(ready.version);
-    for (i, score) in scores.iter().copied().enumerate() {
-        if n_readings[i] < min_readings {
-            output.refuse(Status::TooFewReadings, version);
-        } else if !run.is_valid(i) || !score.is_finite() {
-            output.refuse(Status::InvalidFeatures, version);
-        } else {
-            verdict(ready, features, run.row(i), score, output);
-        }
-    }
-    output.give_back(scores);
-}
-
-fn verdict(ready: &Ready, features: &Features, row: &[f64], score: f64, output: &mut Output) {
-    let is_anomaly = score >= ready.threshold;
-    let severity = ready.severities.as_ref().map(|lookup| lookup.severity(score));
-    let reason = is_anomaly.then(|| reason(ready.model.as_ref(), features.names(), row));
-    output.verdict(score, ready.threshold, is_anomaly, severity, reason, ready.version);
-}
-
-/// The features most to blame for an anomaly, most first, as `stddev,mean`.
-fn reason(model: &dyn Model, names: &[String], row: &[f64]) -> String {
-    let mut blame = vec![0.0; names.len()];
-    model.blame(row, &mut blame);
-    let mut order: Vec<usize> = (0..names.len()).collect();
-    // Stable, so that features that are equally to blame stand in the query's order.
-    order.sort_by(|a, b| blame[*b].total_cmp(&blame[*a]));
-    let least = (blame[order[0]] * REASON_SHARE).max(0.0);
-    let named = order.iter().enumerate().filter(|(i, f)| *i == 0 || blame[**f] > least);
-    let named: Vec<&str> = named.take(MAX_REASONS).map(|(_, f)| names[*f].as_str()).collect();
-    named.join(",")
 }
 
 /// The key columns of window rows; `None` when a column has a type that keys can't have.

@@ -14,8 +14,9 @@ use tidegauge_flow::{KeySchema, SensorKey};
 use crate::entry::ModelEntry;
 use crate::error::ScoreError;
 
-/// The version of the file format that this code writes, and the only one that it reads.
-pub const FORMAT: u32 = 1;
+/// The version of the file format that this code writes. It reads version 1 too, which knew one kind
+/// of model and one kind of score.
+pub const FORMAT: u32 = 2;
 
 /// Most models that one set may hold.
 pub const MAX_ENTRIES: usize = 10_000_000;

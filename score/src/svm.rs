@@ -37,6 +37,24 @@ pub struct SvmParams {
     alpha: Vec<f64>,
     gamma: f64,
     rho: f64,
+    score: SvmScore,
+}
+
+/// What a model gives as its score. All of them rank rows alike; they differ in their scale.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum SvmScore {
+    /// -f, between -(sum of the weights) + rho and rho: what scikit-learn's decision function says,
+    /// with the sign turned.
+    #[default]
+    Decision,
+    /// -f / rho: 0 on the boundary, 1 far from everything.
+    Relative,
+    /// How far the row is beyond the boundary: sqrt(max(0, ln(rho / (f + rho))) / gamma) / unit, in
+    /// standard deviations when the unit is 1. 0 inside, and without an end.
+    Distance {
+        /// What the distance is divided by.
+        unit: f64,
+    },
 }
 
 /// Unchecked numbers on their way to [`SvmParams::new`].
@@ -54,14 +72,17 @@ pub struct SvmParts {
     pub gamma: f64,
     /// What is subtracted from the weighted sum: minus scikit-learn's `intercept_`.
     pub rho: f64,
+    /// What the model gives as its score.
+    pub score: SvmScore,
 }
 
 impl SvmParams {
     /// # Errors
     /// When lengths don't fit each other, a number is not finite, a weight is negative or all are
-    /// zero, or a scale or gamma is not a positive number that can be divided by.
+    /// zero, or a scale, gamma or what the score asks for is not a positive number that can be
+    /// divided by.
     pub fn new(parts: SvmParts) -> Result<Self, InvalidSvm> {
-        let SvmParts { mean, scale, vectors, alpha, gamma, rho } = parts;
+        let SvmParts { mean, scale, vectors, alpha, gamma, rho, score } = parts;
         let width = mean.len();
         let refuse = |what: String| Err(InvalidSvm(what));
         if width == 0 || width > MAX_WIDTH || scale.len() != width {
@@ -86,7 +107,13 @@ impl SvmParams {
         if alpha.iter().any(|a| a.is_nan() || *a < 0.0) || !mass.is_finite() || mass <= 0.0 {
             return refuse("weights must be finite, not negative and not all zero".into());
         }
-        Ok(Self { mean, scale, vectors, alpha, gamma, rho })
+        if score != SvmScore::Decision && rho <= 0.0 {
+            return refuse(format!("rho is {rho}: a boundary needs one above 0"));
+        }
+        if matches!(score, SvmScore::Distance { unit } if !(unit > 0.0 && unit.is_finite())) {
+            return refuse(format!("{score:?} must have a unit above 0"));
+        }
+        Ok(Self { mean, scale, vectors, alpha, gamma, rho, score })
     }
 
     /// How many features a row has.
@@ -122,6 +149,11 @@ impl SvmParams {
     /// Minus the intercept: the score of a row that is far from everything.
     pub fn rho(&self) -> f64 {
         self.rho
+    }
+
+    /// What the model gives as its score.
+    pub fn score(&self) -> SvmScore {
+        self.score
     }
 
     /// The sum of all weights: f + rho of a row that sits on every support vector.

@@ -1,12 +1,11 @@
 //! One model per sensor from its own normal windows.
 //!
-//! *How the threshold is set*: the scores of windows that a model was not trained on (five folds of
-//! time blocks) say how far normal windows go; their tail is continued to the false-alarm rate that
-//! is asked for. See `threshold`. *Stated sampling*: of more rows than the cap, evenly spaced
-//! ones in time are used. Training has no randomness: the same rows give the same model.
+//! *How scores and thresholds are set*: a model of the first half of the rows says how far the second
+//! half goes; see `threshold`. *Stated sampling*: of more rows than the cap, evenly spaced ones in time
+//! are used. Training has no randomness: the same rows give the same model.
 
-mod fit;
-mod samples;
+pub(crate) mod fit;
+pub(crate) mod samples;
 mod threshold;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +19,7 @@ use crate::calibration::Calibration;
 use crate::entry::{ModelEntry, TrainingSummary};
 use crate::error::ScoreError;
 use crate::model::ModelParams;
-use crate::svm::{SvmParams, SvmParts};
+use crate::svm::{SvmParams, SvmParts, SvmScore};
 
 /// Fewest rows that any training asks for: two in each fold.
 pub const ROWS_LEAST: usize = 10;
@@ -39,8 +38,7 @@ pub struct SensorRows {
     pub rows: Vec<f64>,
 }
 
-/// How to train. The defaults flag spikes of 6 standard deviations and stuck values on windows of
-/// about ten readings with mean, standard deviation, minimum and maximum, from 200 windows on.
+/// How to train. The defaults were measured on public labelled data; see the guide to models.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainOptions {
     /// Share of training rows that may lie outside; above 0, below 1.
@@ -53,8 +51,20 @@ pub struct TrainOptions {
     pub rows_max: usize,
     /// When the solver may stop, relative to the size of its gradients (nu times rows).
     pub tolerance: f64,
-    /// The share of normal windows that may be flagged.
-    pub false_alarm_rate: f64,
+    /// From which score on a row is an anomaly. Scores are distances beyond the model's boundary, in
+    /// units of what normal windows rarely pass.
+    pub threshold: Threshold,
+    /// The least unit, in standard deviations.
+    pub unit_min: f64,
+}
+
+/// How a threshold is found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Threshold {
+    /// It is given.
+    Score(f64),
+    /// It is what so large a share of normal windows passes.
+    FalseAlarmRate(f64),
 }
 
 impl Default for TrainOptions {
@@ -65,7 +75,8 @@ impl Default for TrainOptions {
             rows_min: 30,
             rows_max: 2_000,
             tolerance: 1e-7,
-            false_alarm_rate: 0.002,
+            threshold: Threshold::FalseAlarmRate(0.002),
+            unit_min: 2.25,
         }
     }
 }
@@ -108,6 +119,13 @@ pub enum SkipReason {
 }
 
 impl TrainOptions {
+    /// The defaults for models that see context features. Their rows lie close together, so fewer of
+    /// them may lie outside, and how far apart they lie tomorrow is not told by yesterday's: the
+    /// threshold is a distance and not a rate.
+    pub fn in_context() -> Self {
+        Self { nu: 0.01, threshold: Threshold::Score(2.5), ..Self::default() }
+    }
+
     fn check(&self) -> Result<(), ScoreError> {
         let refuse =
             |name, value: String, expected| Err(ScoreError::Option { name, value, expected });
@@ -127,9 +145,17 @@ impl TrainOptions {
         if !(self.tolerance > 0.0 && self.tolerance <= 0.1) {
             return refuse("tolerance", self.tolerance.to_string(), "it must be in (0, 0.1]");
         }
-        if !(self.false_alarm_rate > 0.0 && self.false_alarm_rate <= 0.5) {
-            let value = self.false_alarm_rate.to_string();
-            return refuse("false_alarm_rate", value, "it must be in (0, 0.5]");
+        let (name, value, most, expected) = match self.threshold {
+            Threshold::Score(score) => ("threshold", score, 1e6, "it must be in (0, 1000000]"),
+            Threshold::FalseAlarmRate(rate) => {
+                ("false_alarm_rate", rate, 0.5, "it must be in (0, 0.5]")
+            }
+        };
+        if !(value > 0.0 && value <= most) {
+            return refuse(name, value.to_string(), expected);
+        }
+        if !(self.unit_min > 0.0 && self.unit_min <= 1e6) {
+            return refuse("unit_min", self.unit_min.to_string(), "it must be in (0, 1000000]");
         }
         Ok(())
     }
@@ -184,32 +210,35 @@ fn train_sensor(
     };
     let not_fitted = |e: String| SkipReason::NotFitted(e);
     let fitted = fitter.fit(&samples.standardised).map_err(not_fitted)?;
-    let held_out = threshold::HeldOut::new(&fitter, &samples.standardised).map_err(not_fitted)?;
-    let far = options.false_alarm_rate;
-    let (gamma, rho, mass) = (fitter.gamma, fitted.rho, fitted.mass());
-    let score = |distance: f64| rho - mass * (-gamma * distance * distance).exp();
-    let svm = SvmParams::new(SvmParts {
-        mean: samples.mean,
-        scale: samples.scale,
-        vectors: fitted.vectors,
-        alpha: fitted.alpha,
-        gamma,
-        rho,
-    })
-    .map_err(|e| not_fitted(e.to_string()))?;
+    let held_out = threshold::HeldOut::new(&fitter, &samples).map_err(not_fitted)?;
+    let unit = held_out.unit(options.unit_min);
+    let threshold = match options.threshold {
+        Threshold::Score(score) => score,
+        Threshold::FalseAlarmRate(rate) => held_out.threshold(rate) / unit,
+    };
     let training = TrainingSummary {
         from_us: samples.from_us,
         to_us: samples.to_us,
         rows: samples.rows as u64,
         rows_used: (samples.standardised.len() / width) as u64,
-        false_alarm_rate: held_out.false_alarm_rate(gamma, far),
+        false_alarm_rate: Some(held_out.share_from(threshold * unit)),
     };
+    let svm = SvmParams::new(SvmParts {
+        mean: samples.mean,
+        scale: samples.scale,
+        vectors: fitted.vectors,
+        alpha: fitted.alpha,
+        gamma: fitter.gamma,
+        rho: fitted.rho,
+        score: SvmScore::Distance { unit },
+    })
+    .map_err(|e| not_fitted(e.to_string()))?;
     let entry = ModelEntry {
         key: rows.key.clone(),
         features: features.to_vec(),
         model: ModelParams::OneClassSvm(svm),
-        threshold: score(held_out.threshold(gamma, far)),
-        calibration: Calibration::from_scores(held_out.distances().map(score).collect()),
+        threshold,
+        calibration: Calibration::from_scores(held_out.distances().map(|d| d / unit).collect()),
         training: Some(training),
         source: "trained here".into(),
     };

@@ -1,9 +1,11 @@
 //! The commands, one file each. Their results go to standard output, everything else to standard error.
 #![allow(clippy::print_stderr)]
 
+mod backtest;
 mod check;
 mod compact;
 mod demo;
+mod history;
 pub mod models;
 pub mod query;
 mod score;
@@ -58,6 +60,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Score(args) => score::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
         Command::Models(args) => models::run(args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Query(args) => query::run(&args),

@@ -18,7 +18,7 @@ use super::load;
 use crate::cli::Models;
 use crate::clock;
 use crate::config::Config;
-use crate::pipeline;
+use crate::pipeline::{self, Newest};
 use crate::say::say;
 
 pub fn run(args: Models) -> Result<ExitCode> {
@@ -64,10 +64,7 @@ pub fn publish(
 
 /// The query's columns that models see.
 pub fn features(config: &Config) -> Result<Vec<String>> {
-    let query = pipeline::plan(config)?;
-    let key_columns = config.event.key.columns().len();
-    let settings = &config.models;
-    let scorer = Scorer::new(query.output(), key_columns, &settings.features, None, 1);
+    let scorer = pipeline::scorer(config, &*pipeline::plan(config)?, Newest::default());
     Ok(scorer.context("models.features")?.features().to_vec())
 }
 
@@ -162,9 +159,10 @@ pub fn table(registry: &Registry) -> Result<RecordBatch> {
     batch(&rows)
 }
 
-fn vectors(model: &ModelParams) -> usize {
+fn vectors(model: &ModelParams) -> Option<u64> {
     match model {
-        ModelParams::OneClassSvm(svm) => svm.alpha().len(),
+        ModelParams::OneClassSvm(svm) => Some(svm.alpha().len() as u64),
+        _ => None,
     }
 }
 
@@ -190,12 +188,12 @@ fn batch(rows: &[Row]) -> Result<RecordBatch> {
         ("kind", text(&|m| m.model.kind().to_string())),
         ("features", text(&|m| m.features.join(","))),
         ("threshold", number(&|m| Some(m.threshold))),
-        ("vectors", count(&|m| Some(vectors(&m.model) as u64))),
+        ("vectors", count(&|m| vectors(&m.model))),
         ("trained_from", time(&|m| m.training.map(|t| t.from_us))),
         ("trained_to", time(&|m| m.training.map(|t| t.to_us))),
         ("rows", count(&|m| m.training.map(|t| t.rows))),
         ("rows_used", count(&|m| m.training.map(|t| t.rows_used))),
-        ("false_alarm_rate", number(&|m| m.training.map(|t| t.false_alarm_rate))),
+        ("false_alarm_rate", number(&|m| m.training.and_then(|t| t.false_alarm_rate))),
         ("source", text(&|m| m.source.clone())),
         ("hash", text(&ModelEntry::hash)),
         ("aliases", Arc::new(aliases)),

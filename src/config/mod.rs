@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, then environment, then flags; all mistakes reported at once.
 
 mod load;
+mod models;
 mod policy;
 mod reader;
 mod sections;
@@ -16,11 +17,11 @@ use std::time::Duration;
 
 use tidegauge_aggregate::TimePolicy;
 use tidegauge_ingest::EventMapping;
-use tidegauge_score::train::TrainOptions;
 pub use tidegauge_sink::LaneMode;
 use tidegauge_sink::Storage;
 
 pub use self::load::{load, parse};
+pub use self::models::{Models, Onset};
 pub use self::reader::Mistake;
 pub use self::sections::default_upkeep;
 
@@ -115,17 +116,6 @@ pub enum Late {
     Drop,
     /// Its windows give further rows; kept when they are no longer held.
     Revise,
-}
-
-#[derive(Debug, Clone)]
-pub struct Models {
-    /// Where model sets live; `None`: inside the lake.
-    pub url: Option<String>,
-    pub alias: String,
-    /// Empty: every numeric feature of the query.
-    pub features: Vec<String>,
-    pub min_readings: u64,
-    pub train: TrainOptions,
 }
 
 #[derive(Debug, Clone)]

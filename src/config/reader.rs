@@ -188,9 +188,7 @@ impl Reader {
     /// A list of texts; a single text counts as a list of one.
     pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
         match self.value(key)? {
-            Value::String(text) if self.overrides.contains_key(key) => {
-                Some(text.split(',').map(|t| t.trim().to_string()).collect())
-            }
+            Value::String(text) if self.overrides.contains_key(key) => Some(list(&text)),
             Value::String(text) => Some(vec![text]),
             Value::Array(items) if items.iter().all(Value::is_str) => {
                 Some(items.iter().filter_map(|i| i.as_str().map(String::from)).collect())
@@ -277,6 +275,16 @@ impl Reader {
         let distance = |other: &String| (edits(key, other), other.clone());
         self.known.iter().map(distance).min().filter(|(d, _)| *d <= 3).map(|(_, name)| name)
     }
+}
+
+/// The texts between commas, but for commas in parentheses.
+fn list(text: &str) -> Vec<String> {
+    let mut depth = 0;
+    let parts = text.split(|c: char| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth <= 0
+    });
+    parts.map(|part| part.trim().to_string()).collect()
 }
 
 fn collect_unknown(prefix: &str, table: &Table, known: &BTreeSet<String>, out: &mut Vec<String>) {

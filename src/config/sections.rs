@@ -7,15 +7,15 @@ use std::time::Duration;
 use tidegauge_flow::{KeyColumn, KeySchema, KeyType, names};
 use tidegauge_ingest::decode::time_ns;
 use tidegauge_ingest::{EventMapping, Limits, TimeFormat};
-use tidegauge_score::train::{ROWS_MOST, TrainOptions};
 use tidegauge_sink::{Patience, Storage, check_object_url, is_object_url};
 use toml::Value;
 
+use super::models::models;
 use super::policy::policy;
 use super::reader::Reader;
 use super::{
-    Config, LakeSettings, LaneMode, Late, LimitSettings, Models, OnGap, OnSplitSensor, Source,
-    SourceKind, Start, UpkeepSettings, Window,
+    Config, LakeSettings, LaneMode, Late, LimitSettings, OnGap, OnSplitSensor, Source, SourceKind,
+    Start, UpkeepSettings, Window,
 };
 
 /// The broker's own default of `max.poll.interval.ms`, and librdkafka's.
@@ -270,41 +270,6 @@ fn window(reader: &mut Reader, source: &Source, event: Option<&mut EventMapping>
     }
 }
 
-fn models(reader: &mut Reader) -> Models {
-    let url = reader.text("models.url");
-    if let Some(url) = &url {
-        check_url(reader, "models.url", url);
-    }
-    let alias = reader.text_or("models.alias", "champion");
-    if alias.is_empty() || !alias.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
-        reader
-            .mistake("models.alias", format!("is {alias:?}, allowed are letters, digits, - and _"));
-    }
-    Models {
-        url,
-        alias,
-        features: reader.texts("models.features").unwrap_or_default(),
-        min_readings: reader.integer("models.min_readings", 1, 1..=1_000_000),
-        train: train(reader),
-    }
-}
-
-fn train(reader: &mut Reader) -> TrainOptions {
-    let default = TrainOptions::default();
-    let rate = "models.train.false_alarm_rate";
-    let rows = (10, ROWS_MOST as u64);
-    TrainOptions {
-        nu: reader.number("models.train.nu", 1e-6..=0.5).unwrap_or(default.nu),
-        gamma: reader.number("models.train.gamma", 1e-6..=1e6),
-        rows_min: reader.integer("models.train.rows_min", default.rows_min as u64, rows.0..=rows.1)
-            as usize,
-        rows_max: reader.integer("models.train.rows_max", default.rows_max as u64, rows.0..=rows.1)
-            as usize,
-        false_alarm_rate: reader.number(rate, 1e-6..=0.5).unwrap_or(default.false_alarm_rate),
-        ..default
-    }
-}
-
 fn storage(reader: &mut Reader) -> Storage {
     let options = reader.free_table("lake.storage");
     let range = Duration::from_secs(1)..=Duration::from_secs(600);
@@ -321,7 +286,7 @@ fn memory(reader: &mut Reader) -> Option<u64> {
     }
 }
 
-fn check_url(reader: &mut Reader, key: &str, url: &str) {
+pub(super) fn check_url(reader: &mut Reader, key: &str, url: &str) {
     let path = url.strip_prefix("file:").unwrap_or(url);
     if path.is_empty() {
         reader.mistake(key, "is empty: a path, a file: URL or that of a bucket");

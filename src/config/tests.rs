@@ -64,7 +64,7 @@ fn environment_wins_over_the_file_and_flags_over_both() {
     assert_eq!(config.source.topic, "from-flag");
     assert_eq!(config.source.group, "from-env");
     assert_eq!(config.source.kafka["sasl.password"], "secret");
-    assert!((config.models.train.nu - 0.05).abs() < 1e-12);
+    assert_eq!(config.models.train.nu, Some(0.05));
 }
 
 #[test]

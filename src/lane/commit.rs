@@ -15,12 +15,12 @@ use thiserror::Error;
 use tidegauge_aggregate::Frozen;
 use tidegauge_flow::{Partition, Span};
 use tidegauge_ingest::Ends;
-use tidegauge_score::Models;
+use tidegauge_score::Remembered;
 use tidegauge_sink::{Committed, Cut, Lane as Ledger};
 
 use super::{Lane, epoch};
 use crate::executor::Submitted;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{InForce, Newest, Pipeline};
 
 /// Where the lane's ledger is.
 pub(super) enum Hold {
@@ -44,6 +44,7 @@ pub(super) struct Flight {
 struct Prepared {
     cut: Cut,
     state: Frozen,
+    remembered: Option<Remembered>,
     anomalies: u64,
 }
 
@@ -51,7 +52,7 @@ struct Prepared {
 struct Landed {
     ledger: Box<Ledger>,
     committed: Result<Committed>,
-    newer: Result<Option<Models>>,
+    newer: Result<Newest>,
     seconds: f64,
 }
 
@@ -117,7 +118,7 @@ impl Lane {
             return Err(anyhow!("lane {} has lost its ledger with a failed epoch", self.name));
         }
         if !self.has_something() {
-            let newer = self.pipeline.newer_models(self.scorer.model_sets());
+            let newer = self.pipeline.newer_models(InForce::of(&self.scorer));
             self.take_models(newer);
             return Ok(false);
         }
@@ -126,13 +127,13 @@ impl Lane {
         self.make_room(self.windows.memory_bytes() + self.sensors.memory_bytes())?;
         let bytes = self.epoch.bytes();
         let prepared = self.make_cut()?;
-        let bytes = bytes + prepared.state.bytes_about();
+        let remembered = prepared.remembered.as_ref().map_or(0, Remembered::bytes_about);
+        let bytes = bytes + prepared.state.bytes_about() + remembered;
         // From here on the next epoch runs, and it may have other models.
         self.running += 1;
         self.inputs.iter_mut().for_each(|i| i.from = i.next);
-        if let Some(models) = self.newer.take() {
-            self.take_models(Ok(Some(models)));
-        }
+        let newer = std::mem::take(&mut self.newer);
+        self.take_models(Ok(newer));
         let Hold::Here(ledger) = std::mem::replace(&mut self.hold, Hold::Gone) else {
             return Err(anyhow!("lane {} has lost its ledger with a failed epoch", self.name));
         };
@@ -173,7 +174,7 @@ impl Lane {
         self.weigh();
         match newer {
             // Rows of the running epoch have other models already: the next one gets these.
-            Ok(Some(models)) if self.epoch.rows() > 0 => self.newer = Some(models),
+            Ok(newer) if self.epoch.rows() > 0 => self.newer = newer,
             newer => self.take_models(newer),
         }
         Ok(Some(Settled { epoch: committed.epoch, rows: committed.rows, next }))
@@ -229,35 +230,39 @@ impl Lane {
         self.inputs.iter_mut().for_each(|i| i.is_new = false);
         self.identities_changed = false;
         let state = self.windows.cut(&self.sensors)?;
+        let remembered = self.scorer.remembered()?;
         let epoch = std::mem::take(&mut self.epoch);
         let anomalies = epoch.anomalies;
+        let in_force = [self.scorer.model_sets(), self.scorer.onset_sets(), &epoch.tried_sets];
+        let model_sets = in_force.concat();
         let cut = epoch.cut(epoch::State {
             spans,
             inputs: self.identities.clone(),
             watermark_ns: self.windows.watermark_ns(),
-            model_sets: self.scorer.model_sets().to_vec(),
+            model_sets,
             open: self.windows.open_readings(),
         })?;
-        Ok(Prepared { cut, state, anomalies })
+        Ok(Prepared { cut, state, remembered, anomalies })
     }
 
     fn launch(&self, mut ledger: Box<Ledger>, prepared: Prepared, now_us: i64) -> Flight {
-        let Prepared { mut cut, state, anomalies } = prepared;
+        let Prepared { mut cut, state, remembered, anomalies } = prepared;
         let landed = Arc::new(Mutex::new(None));
         let (slot, pipeline) = (landed.clone(), self.pipeline.clone());
-        let in_force = self.scorer.model_sets().to_vec();
+        let in_force = InForce::of(&self.scorer);
         let (witness, cut_at) = (self.witness.clone(), pipeline.clock.instant());
         let work = move || {
             let began = pipeline.clock.instant();
             let commit = || -> Result<Committed> {
                 witness.map_or(Ok(()), |witness| witness.check(cut_at))?;
-                cut.checkpoint = Some(state.encode()?);
+                let remembered = remembered.map(|scorer| scorer.encode()).transpose()?;
+                cut.checkpoint = Some(super::state::join(state.encode()?, remembered));
                 drop(state);
                 Ok(ledger.commit(cut, now_us)?)
             };
             let committed = commit();
             let seconds = (pipeline.clock.instant() - began).as_secs_f64();
-            let newer = newer_models(&pipeline, &in_force, committed.is_ok());
+            let newer = newer_models(&pipeline, in_force, committed.is_ok());
             let back = Landed { ledger, committed, newer, seconds };
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(back);
         };
@@ -267,29 +272,44 @@ impl Lane {
 
     /// Puts newer models in force, if there are any. Models that can't be read or don't fit never take the
     /// place of good ones.
-    fn take_models(&mut self, newer: Result<Option<Models>>) {
-        let replaced = newer.and_then(|models| match models {
-            Some(models) => Ok(self.scorer.replace_models(Some(models)).map(|()| true)?),
-            None => Ok(false),
-        });
-        match replaced {
-            Ok(true) => {
-                let sets = self.scorer.model_sets();
-                tracing::info!(lane = &*self.name, ?sets, "models replaced");
-            }
-            Ok(false) => {}
-            Err(error) => {
-                let alias = &self.pipeline.config.models.alias;
-                self.pipeline.metrics.model_reload_failures.inc();
-                tracing::error!(
-                    lane = &*self.name, alias, %error, "models kept: the new ones cannot be used"
-                );
+    fn take_models(&mut self, newer: Result<Newest>) {
+        let settings = &self.pipeline.config.models;
+        let onset = settings.onset.as_ref().map_or("", |onset| onset.alias.as_str());
+        let newer = match newer {
+            Ok(newer) => newer,
+            Err(error) => return self.kept(&settings.alias, &error),
+        };
+        if let Some(models) = newer.champion {
+            match self.scorer.replace_models(Some(models)) {
+                Ok(()) => self.replaced(&settings.alias, self.scorer.model_sets()),
+                Err(error) => self.kept(&settings.alias, &error.into()),
             }
         }
+        if let Some(models) = newer.onset {
+            match self.scorer.replace_onset_models(Some(models)) {
+                Ok(()) => self.replaced(onset, self.scorer.onset_sets()),
+                Err(error) => self.kept(onset, &error.into()),
+            }
+        }
+    }
+
+    fn replaced(&self, alias: &str, sets: &[u64]) {
+        tracing::info!(lane = &*self.name, alias, ?sets, "models replaced");
+    }
+
+    fn kept(&self, alias: &str, error: &anyhow::Error) {
+        self.pipeline.metrics.model_reload_failures.inc();
+        let error = format!("{error:#}");
+        tracing::error!(
+            lane = &*self.name,
+            alias,
+            error,
+            "models kept: the new ones cannot be used"
+        );
     }
 }
 
 /// Looked for where the epoch is written: a read of the store is nothing that a lane should wait for.
-fn newer_models(pipeline: &Pipeline, in_force: &[u64], wanted: bool) -> Result<Option<Models>> {
-    if wanted { pipeline.newer_models(in_force) } else { Ok(None) }
+fn newer_models(pipeline: &Pipeline, in_force: InForce, wanted: bool) -> Result<Newest> {
+    if wanted { pipeline.newer_models(in_force) } else { Ok(Newest::default()) }
 }

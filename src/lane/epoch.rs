@@ -44,6 +44,8 @@ pub(super) struct Epoch {
     jumps: Vec<Jump>,
     pub closed_by: Option<ClosedBy>,
     pub anomalies: u64,
+    /// The model sets of a trial.
+    pub tried_sets: Vec<u64>,
     /// What rows and late readings hold.
     bytes: usize,
 }
@@ -120,9 +122,19 @@ impl Epoch {
 
     pub fn scored(&mut self, batch: RecordBatch, rows: &WindowRows, anomalies: u64) {
         self.anomalies += anomalies;
+        self.closed(rows);
+        self.keep_predictions(batch);
+    }
+
+    /// Counts closed windows.
+    pub fn closed(&mut self, rows: &WindowRows) {
         self.counters.rows += rows.len() as u64;
         self.counters.n_readings += rows.n_readings.iter().sum::<u64>();
         self.counters.superseded += rows.superseded;
+    }
+
+    /// Predictions of windows that are counted.
+    pub fn keep_predictions(&mut self, batch: RecordBatch) {
         self.bytes += batch.get_array_memory_size();
         self.predictions.push(batch);
     }

@@ -12,6 +12,7 @@ mod commit;
 mod epoch;
 mod idle;
 mod inputs;
+mod state;
 #[cfg(test)]
 mod tests;
 mod windows;
@@ -23,7 +24,7 @@ use anyhow::{Context, Result};
 use tidegauge_aggregate::{Closing, Windows};
 use tidegauge_flow::{Readings, Sensors};
 use tidegauge_ingest::{Decoder, Ends, Format, Message};
-use tidegauge_score::{Models, Scorer};
+use tidegauge_score::Scorer;
 use tidegauge_serve::LaneMetrics;
 use tidegauge_sink::{ClosedBy, Jump, JumpReason};
 
@@ -33,10 +34,10 @@ use self::epoch::Epoch;
 pub use self::epoch::late_schema;
 pub use self::idle::IdleClock;
 use self::inputs::Input;
-use self::windows::restore;
+use self::windows::{Restored, restore};
 use crate::config::{LaneMode, SourceKind};
 use crate::memory::Share;
-use crate::pipeline::{LABELS, Pipeline};
+use crate::pipeline::{LABELS, Newest, Pipeline};
 
 /// Messages after which a lane is weighed, at the latest, while there is plenty of memory.
 const WEIGH_EVERY: u64 = 50_000;
@@ -65,7 +66,7 @@ pub struct Lane {
     readings: Readings,
     epoch: Epoch,
     /// Models for the next epoch.
-    newer: Option<Models>,
+    newer: Newest,
     metrics: LaneMetrics,
     share: Share,
     /// Messages since the lane was last weighed.
@@ -83,7 +84,7 @@ impl Lane {
         let restored = restore(pipeline, &ledger, closing).with_context(|| {
             format!("lane {name} cannot continue from epoch {}", ledger.next_epoch() - 1)
         })?;
-        let (mut windows, sensors) = restored;
+        let Restored { mut windows, sensors, scorer } = restored;
         let shares_watermark = pipeline.config.source.lanes != LaneMode::Topic
             || pipeline.config.source.kind != SourceKind::Kafka;
         let inputs = ledger.positions().iter().map(|(partition, next)| Input {
@@ -100,10 +101,10 @@ impl Lane {
         let mut lane = Self {
             readings: Readings::new(event.values.len()),
             decoder: Decoder::new(event, Format::Json),
-            scorer: pipeline.scorer()?,
+            scorer,
             pipeline: pipeline.clone(),
             epoch: Epoch::default(),
-            newer: None,
+            newer: Newest::default(),
             share: pipeline.memory.share(),
             unweighed: 0,
             idle: IdleClock::default(),
@@ -207,7 +208,11 @@ impl Lane {
             self.epoch.moved(moved);
             self.epoch.closed_by = Some(ClosedBy::Drain);
         }
-        self.score()
+        let pipeline = self.pipeline.clone();
+        match pipeline.trial() {
+            Some(trial) => self.try_rows(trial),
+            None => self.score(),
+        }
     }
 
     /// What an input was when the lane last read it, if it could tell.
@@ -291,7 +296,8 @@ impl Lane {
 
     /// Says what the lane holds in memory.
     fn weigh(&mut self) {
-        let state = self.windows.memory_bytes() + self.sensors.memory_bytes();
+        let state =
+            self.windows.memory_bytes() + self.sensors.memory_bytes() + self.scorer.memory_bytes();
         let flight = self.flight_bytes();
         let bytes = state + self.epoch.bytes() + flight;
         self.share.set(bytes as u64, flight as u64);

@@ -111,6 +111,7 @@ impl Bench {
             alpha: vec![1.0],
             gamma: 0.1,
             rho: 0.5,
+            ..SvmParts::default()
         });
         let entry = ModelEntry {
             key: SensorKey([KeyValue::Int(1)].into()),

@@ -7,12 +7,12 @@ use anyhow::{Context, Result};
 use tidegauge_aggregate::{Closing, Refusal, WindowSettings, Windows};
 use tidegauge_flow::{Sensors, WindowRows};
 use tidegauge_ingest::{Message, Reason, Reject};
-use tidegauge_score::{Stamp, Status};
+use tidegauge_score::{Scorer, Stamp, Status};
 use tidegauge_sink::Lane as Ledger;
 
-use super::{Lane, epoch};
+use super::{Lane, epoch, state};
 use crate::config::{LaneMode, Late, SourceKind};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Trial};
 
 impl Lane {
     /// Puts windows into files when lanes hold more than they should, or would with so many bytes more,
@@ -120,6 +120,20 @@ impl Lane {
         Ok(())
     }
 
+    /// Lets a trial judge all rows at once.
+    pub(super) fn try_rows(&mut self, trial: &Trial) -> Result<()> {
+        let mut closed = Vec::new();
+        while let Some(rows) = self.windows.close(&self.sensors)? {
+            closed.push(rows);
+        }
+        let stamp = Stamp { lane: &self.name, epoch: self.running };
+        let judged = trial(&closed, &self.sensors, &stamp)?;
+        closed.iter().for_each(|rows| self.epoch.closed(rows));
+        judged.predictions.into_iter().for_each(|batch| self.epoch.keep_predictions(batch));
+        self.epoch.tried_sets = judged.model_sets;
+        Ok(())
+    }
+
     fn score_rows(&mut self, rows: &WindowRows) -> Result<()> {
         let stamp = Stamp { lane: &self.name, epoch: self.running };
         let before = self.scorer.tally();
@@ -130,18 +144,25 @@ impl Lane {
             self.metrics.scored.at(index).inc_by(tally.of(*status) - before.of(*status));
         }
         self.metrics.anomalies.inc_by(tally.anomalies - before.anomalies);
+        self.metrics.alarms.inc_by(tally.alarms - before.alarms);
         self.pipeline.observe(&batch);
         self.epoch.scored(batch, rows, tally.anomalies - before.anomalies);
         Ok(())
     }
 }
 
-/// The windows and sensors as the ledger has them.
-pub(super) fn restore(
-    pipeline: &Pipeline,
-    ledger: &Ledger,
-    closing: Closing,
-) -> Result<(Windows, Sensors)> {
+/// A lane's state as the ledger has it.
+pub(super) struct Restored {
+    pub windows: Windows,
+    pub sensors: Sensors,
+    pub scorer: Scorer,
+}
+
+/// Reads the state that the ledger names.
+///
+/// # Errors
+/// When it is damaged or of another query, or there are no models that can be used.
+pub(super) fn restore(pipeline: &Pipeline, ledger: &Ledger, closing: Closing) -> Result<Restored> {
     let window = &pipeline.config.window;
     let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
     let settings = WindowSettings {
@@ -161,9 +182,16 @@ pub(super) fn restore(
     };
     let spill = &pipeline.spill;
     let (query, key) = (pipeline.query.clone(), pipeline.config.event.key.clone());
+    let mut scorer = pipeline.scorer()?;
     match ledger.checkpoint()? {
         Some(bytes) => {
-            Ok(Windows::restore(&bytes, query, settings, window.sensors_max, Some(spill))?)
+            let (bytes, remembered) = state::split(&bytes)?;
+            let (windows, sensors) =
+                Windows::restore(bytes, query, settings, window.sensors_max, Some(spill))?;
+            if let Some(remembered) = remembered {
+                scorer.restore(remembered, &sensors)?;
+            }
+            Ok(Restored { windows, sensors, scorer })
         }
         None => {
             // Those of a whole topic are added as they are found.
@@ -173,7 +201,8 @@ pub(super) fn restore(
             };
             let mut windows = Windows::new(query, settings, partitions);
             windows.set_spill(spill);
-            Ok((windows, Sensors::new(key, window.sensors_max)))
+            let sensors = Sensors::new(key, window.sensors_max);
+            Ok(Restored { windows, sensors, scorer })
         }
     }
 }

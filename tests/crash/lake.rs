@@ -33,6 +33,7 @@ fn model(id: i64) -> ModelEntry {
         alpha: vec![1.0],
         gamma: 0.1,
         rho: 0.5,
+        ..SvmParts::default()
     });
     ModelEntry {
         key: SensorKey([KeyValue::Int(id)].into()),

@@ -68,6 +68,7 @@ fn entry(id: i64, version: u64) -> ModelEntry {
         alpha: vec![1.0],
         gamma: 0.1,
         rho: 0.5,
+        ..SvmParts::default()
     });
     ModelEntry {
         key: SensorKey([KeyValue::Int(id)].into()),

@@ -5,7 +5,7 @@
 
 use super::numpy::{Array, array, number};
 use super::pickle::{Pickle, Value};
-use crate::svm::{SvmParams, SvmParts};
+use crate::svm::{SvmParams, SvmParts, SvmScore};
 
 /// Most steps that a pipeline may have for its names to be listed.
 const MAX_STEPS: usize = 16;
@@ -103,7 +103,8 @@ fn params(pickle: &Pickle<'_>, scaler: Option<Value>, svm: Value) -> Result<SvmP
     };
     let gamma = gamma(&of, width)?;
     let (vectors, alpha, rho) = (vectors.data, alpha.data, -intercept);
-    let parts = SvmParts { mean, scale, vectors, alpha, gamma, rho };
+    let score = SvmScore::Decision;
+    let parts = SvmParts { mean, scale, vectors, alpha, gamma, rho, score };
     SvmParams::new(parts).map_err(|e| e.to_string())
 }
 

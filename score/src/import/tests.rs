@@ -175,7 +175,10 @@ fn the_original_models_give_the_measured_counts_on_the_original_readings() {
     for (original, made) in entries.iter().zip(&made) {
         assert_eq!(original.key, made.key);
         let (ModelParams::OneClassSvm(a), ModelParams::OneClassSvm(b)) =
-            (&original.model, &made.model);
+            (&original.model, &made.model)
+        else {
+            panic!("{} is of another kind", made.key);
+        };
         assert!((a.mean()[0] - b.mean()[0]).abs() < 1e-9, "{}", made.key);
         let same = a.alpha().iter().zip(b.alpha()).all(|(a, b)| (a - b).abs() < 1e-9);
         assert!(same && a.alpha().len() == b.alpha().len(), "{}", made.key);

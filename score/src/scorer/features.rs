@@ -1,118 +1,124 @@
-//! From Arrow columns of any numeric type to rows of f64.
+//! The features of one view, and what a run of rows has of them.
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Schema};
-
+use super::columns::Columns;
+use crate::context::{Expression, Fit, expand, parse};
 use crate::error::ScoreError;
 
-/// The columns that models see, in their order.
+/// What a view's models see, in their order.
 #[derive(Debug)]
 pub(super) struct Features {
     names: Vec<String>,
-    columns: Vec<usize>,
+    expressions: Vec<Expression>,
 }
 
-/// The features of a batch, row-major.
-pub(super) struct Gathered {
+/// The features of some consecutive rows of one sensor.
+#[derive(Debug, Default)]
+pub(super) struct Run {
     values: Vec<f64>,
-    valid: Vec<bool>,
-    width: usize,
-}
-
-/// Some consecutive rows of a batch.
-pub(super) struct Run<'a> {
-    values: &'a [f64],
-    valid: &'a [bool],
+    fits: Vec<Fit>,
     width: usize,
 }
 
 impl Features {
-    pub(super) fn choose(
-        schema: &Schema,
-        key_columns: usize,
-        wanted: &[String],
-    ) -> Result<Self, ScoreError> {
-        let first = key_columns + 2;
-        let is_number = |column: usize| schema.field(column).data_type().is_numeric();
-        let all = first..schema.fields().len();
-        let found = || all.clone().map(|c| schema.field(c).name().clone()).collect::<Vec<_>>();
-        let refuse = |name: &str, what| {
-            Err(ScoreError::Feature { name: name.to_string(), what, found: found() })
+    /// `wanted` in its order, or all numbers of the query.
+    pub fn choose(columns: &mut Columns, wanted: &[String]) -> Result<Self, ScoreError> {
+        let names = match wanted.is_empty() {
+            true => columns.numbers().map(String::from).collect(),
+            false => expand(wanted),
         };
-        if wanted.is_empty() {
-            let columns: Vec<usize> = all.clone().filter(|c| is_number(*c)).collect();
-            if columns.is_empty() {
-                return refuse("", "is missing: models need at least one number");
-            }
-            let names = columns.iter().map(|c| schema.field(*c).name().clone()).collect();
-            return Ok(Self { names, columns });
+        let found: Vec<String> = columns.found().map(String::from).collect();
+        let refuse = |name: &str, what: String| {
+            let (name, found) = (name.to_string(), found.clone());
+            Err(ScoreError::Feature { name, what, found })
+        };
+        if names.is_empty() {
+            return refuse("", "is missing: models need at least one number".into());
         }
-        let mut columns = Vec::with_capacity(wanted.len());
-        for (i, name) in wanted.iter().enumerate() {
-            match all.clone().find(|c| schema.field(*c).name() == name) {
-                None => return refuse(name, "is not in the query"),
-                Some(column) if !is_number(column) => return refuse(name, "is no number"),
-                Some(_) if wanted[..i].contains(name) => return refuse(name, "is named twice"),
-                Some(column) => columns.push(column),
+        let mut expressions = Vec::with_capacity(names.len());
+        for (i, name) in names.iter().enumerate() {
+            let is_column = |name: &str| found.iter().any(|found| found == name);
+            match parse(name, is_column, |column| columns.look_at(column)) {
+                Ok(_) if names[..i].contains(name) => {
+                    return refuse(name, "is named twice".into());
+                }
+                Ok(expression) => expressions.push(expression),
+                Err(what) => return refuse(name, what),
             }
         }
-        Ok(Self { names: wanted.to_vec(), columns })
+        Ok(Self { names, expressions })
     }
 
-    pub(super) fn names(&self) -> &[String] {
+    pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// A row is valid when all its features are finite numbers.
-    pub(super) fn gather(&self, batch: &RecordBatch) -> Result<Gathered, ScoreError> {
-        let (rows, width) = (batch.num_rows(), self.columns.len());
-        let mut values = vec![0.0; rows * width];
-        let mut valid = vec![true; rows];
-        for (feature, column) in self.columns.iter().enumerate() {
-            let column = batch.column(*column);
-            let converted;
-            let column = match column.as_primitive_opt::<Float64Type>() {
-                Some(column) => column,
-                None => {
-                    converted = cast(column, &DataType::Float64)?;
-                    converted.as_primitive::<Float64Type>()
-                }
-            };
-            for (row, value) in column.values().iter().enumerate() {
-                if column.is_valid(row) && value.is_finite() {
-                    values[row * width + feature] = *value;
-                } else {
-                    valid[row] = false;
-                }
-            }
-        }
-        Ok(Gathered { values, valid, width })
+    pub fn expressions(&self) -> &[Expression] {
+        &self.expressions
+    }
+
+    pub fn width(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether they are the columns that are looked at, in their order.
+    pub fn are_columns(&self) -> bool {
+        let is_column = |(i, e): (usize, &Expression)| *e == Expression::Column(i);
+        self.expressions.iter().enumerate().all(is_column)
     }
 }
 
-impl Gathered {
-    pub(super) fn run(&self, row: usize, rows: usize) -> Run<'_> {
-        let width = self.width;
-        let values = &self.values[row * width..(row + rows) * width];
-        Run { values, valid: &self.valid[row..row + rows], width }
+impl Run {
+    pub fn clear(&mut self, width: usize) {
+        self.values.clear();
+        self.fits.clear();
+        self.width = width;
+    }
+
+    /// Room for one more row, and where to say how it fits.
+    pub fn grow(&mut self, fill: impl FnOnce(&mut [f64]) -> Fit) {
+        let at = self.values.len();
+        self.values.resize(at + self.width, 0.0);
+        self.fits.push(fill(&mut self.values[at..]));
+    }
+
+    pub fn view(&self) -> Rows<'_> {
+        Rows { values: &self.values, fits: Fits::Each(&self.fits), width: self.width }
     }
 }
 
-impl<'a> Run<'a> {
-    pub(super) fn values(&self) -> &'a [f64] {
-        self.values
-    }
+/// Borrowed rows with what they are worth.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub values: &'a [f64],
+    pub fits: Fits<'a>,
+    pub width: usize,
+}
 
-    pub(super) fn row(&self, row: usize) -> &'a [f64] {
+/// What each row is worth.
+#[derive(Clone, Copy)]
+pub(super) enum Fits<'a> {
+    Each(&'a [Fit]),
+    /// Rows of plain columns: complete, or not finite.
+    Plain(&'a [bool]),
+}
+
+impl<'a> Rows<'a> {
+    pub fn row(&self, row: usize) -> &'a [f64] {
         &self.values[row * self.width..(row + 1) * self.width]
     }
 
-    pub(super) fn is_valid(&self, row: usize) -> bool {
-        self.valid[row]
+    pub fn fit(&self, row: usize) -> Fit {
+        match self.fits {
+            Fits::Each(fits) => fits[row],
+            Fits::Plain(valid) if valid[row] => Fit::Complete,
+            Fits::Plain(_) => Fit::Invalid,
+        }
     }
 
-    pub(super) fn all_valid(&self) -> bool {
-        self.valid.iter().all(|valid| *valid)
+    pub fn all_finite(&self) -> bool {
+        match self.fits {
+            Fits::Each(fits) => fits.iter().all(|fit| *fit != Fit::Invalid),
+            Fits::Plain(valid) => valid.iter().all(|valid| *valid),
+        }
     }
 }

@@ -31,14 +31,22 @@ pub enum Status {
     NoModel,
     /// The window held fewer readings than scoring asks for.
     TooFewReadings,
-    /// A feature is null, NaN or infinite.
+    /// A feature is null, NaN or infinite, or looks at rows that are not known any more.
     InvalidFeatures,
+    /// A feature looks at more rows than the sensor has had yet.
+    WarmingUp,
 }
 
 impl Status {
     /// All of them, in the order of [`Tally::rows`].
-    pub const ALL: [Self; 5] =
-        [Self::Ok, Self::Fallback, Self::NoModel, Self::TooFewReadings, Self::InvalidFeatures];
+    pub const ALL: [Self; 6] = [
+        Self::Ok,
+        Self::Fallback,
+        Self::NoModel,
+        Self::TooFewReadings,
+        Self::InvalidFeatures,
+        Self::WarmingUp,
+    ];
 
     /// The word in the column `status`.
     pub const fn as_str(self) -> &'static str {
@@ -48,6 +56,7 @@ impl Status {
             Self::NoModel => "no_model",
             Self::TooFewReadings => "too_few_readings",
             Self::InvalidFeatures => "invalid_features",
+            Self::WarmingUp => "warming_up",
         }
     }
 }
@@ -56,9 +65,11 @@ impl Status {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Rows of each status, in the order of [`Status::ALL`].
-    pub rows: [u64; 5],
+    pub rows: [u64; Status::ALL.len()],
     /// Rows that are anomalies.
     pub anomalies: u64,
+    /// Rows that raise an alarm of the onset view.
+    pub alarms: u64,
 }
 
 impl Tally {
@@ -72,11 +83,12 @@ impl Tally {
             *sum += rows;
         }
         self.anomalies += output.tally.anomalies;
+        self.alarms += output.tally.alarms;
     }
 }
 
-/// The columns of window rows, followed by those of scoring.
-pub fn prediction_schema(rows: &Schema) -> SchemaRef {
+/// The columns of window rows, followed by those of scoring; with the onset view three more.
+pub fn prediction_schema(rows: &Schema, onset: bool) -> SchemaRef {
     let ours = [
         Field::new(names::SCORE, DataType::Float64, true),
         Field::new(names::THRESHOLD, DataType::Float64, true),
@@ -90,6 +102,12 @@ pub fn prediction_schema(rows: &Schema) -> SchemaRef {
         Field::new(names::LANE, DataType::Utf8, false),
         Field::new(names::EPOCH, DataType::UInt64, false),
     ];
+    let of_onset = [
+        Field::new(names::NOVELTY, DataType::Float64, true),
+        Field::new(names::ALARM, DataType::Boolean, true),
+        Field::new(names::NOVELTY_SET, DataType::UInt64, true),
+    ];
+    let ours = ours.into_iter().chain(of_onset.into_iter().filter(|_| onset));
     let fields = rows.fields().iter().cloned().chain(ours.map(Arc::new));
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), rows.metadata().clone()))
 }
@@ -101,15 +119,26 @@ pub(super) struct Output {
     is_anomaly: BooleanBufferBuilder,
     severity: Vec<f64>,
     status: Vec<Status>,
-    reason: StringBuilder,
+    /// Of what row a reason is, if any has one.
+    reason: Vec<Option<String>>,
     model_set: Vec<u64>,
     /// Rows with a verdict, with a severity, with a model.
     scored: NullBufferBuilder,
     severe: NullBufferBuilder,
     modelled: NullBufferBuilder,
     tally: Tally,
+    /// Empty without the onset view.
+    onset: Onset,
     /// Room for scores, so that a run of rows doesn't cost an allocation.
     scratch: Vec<f64>,
+}
+
+/// The onset view's columns.
+#[derive(Default)]
+struct Onset {
+    novelty: Vec<Option<f64>>,
+    alarm: Vec<Option<bool>>,
+    set: Vec<Option<u64>>,
 }
 
 impl Output {
@@ -120,21 +149,19 @@ impl Output {
             is_anomaly: BooleanBufferBuilder::new(rows),
             severity: Vec::with_capacity(rows),
             status: Vec::with_capacity(rows),
-            reason: StringBuilder::with_capacity(rows, 0),
+            reason: Vec::with_capacity(rows),
             model_set: Vec::with_capacity(rows),
             scored: NullBufferBuilder::new(rows),
             severe: NullBufferBuilder::new(rows),
             modelled: NullBufferBuilder::new(rows),
             tally: Tally::default(),
+            onset: Onset::default(),
             scratch: Vec::new(),
         }
     }
 
-    pub(super) fn take_scratch(&mut self, rows: usize) -> Vec<f64> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.clear();
-        scratch.resize(rows, 0.0);
-        scratch
+    pub(super) fn take_scratch(&mut self) -> Vec<f64> {
+        std::mem::take(&mut self.scratch)
     }
 
     pub(super) fn give_back(&mut self, scratch: Vec<f64>) {
@@ -147,7 +174,7 @@ impl Output {
         self.threshold.push(0.0);
         self.is_anomaly.append(false);
         self.severity.push(0.0);
-        self.reason.append_null();
+        self.reason.push(None);
         self.model_set.push(model_set.unwrap_or_default());
         self.scored.append_null();
         self.severe.append_null();
@@ -169,13 +196,32 @@ impl Output {
         self.threshold.push(threshold);
         self.is_anomaly.append(is_anomaly);
         self.severity.push(severity.unwrap_or_default());
-        self.reason.append_option(reason);
+        self.reason.push(reason);
         self.model_set.push(model_set);
         self.scored.append_non_null();
         self.severe.append(severity.is_some());
         self.modelled.append_non_null();
         self.tally.anomalies += u64::from(is_anomaly);
         self.push(Status::Ok);
+    }
+
+    /// What the onset view says of the next row that it has not spoken of. Its reason is given where
+    /// the champion has none.
+    pub(super) fn novelty(
+        &mut self,
+        novelty: Option<f64>,
+        alarm: Option<bool>,
+        set: Option<u64>,
+        reason: impl FnOnce() -> Option<String>,
+    ) {
+        let given = &mut self.reason[self.onset.novelty.len()];
+        if given.is_none() {
+            *given = reason();
+        }
+        self.onset.novelty.push(novelty);
+        self.onset.alarm.push(alarm);
+        self.onset.set.push(set);
+        self.tally.alarms += u64::from(alarm == Some(true));
     }
 
     pub(super) fn finish(
@@ -194,14 +240,20 @@ impl Output {
             Arc::new(BooleanArray::new(self.is_anomaly.finish(), scored)),
             Arc::new(floats(self.severity, self.severe.finish())),
             Arc::new(strings(status)),
-            Arc::new(self.reason.finish()),
+            Arc::new(self.reason.into_iter().collect::<StringArray>()),
             Arc::new(UInt64Array::new(self.model_set.into(), self.modelled.finish())),
             Arc::new(UInt32Array::from(rows.revision.clone())),
             Arc::new(UInt64Array::from(rows.n_readings.clone())),
             Arc::new(strings(std::iter::repeat_n(stamp.lane, n))),
             Arc::new(UInt64Array::from_value(stamp.epoch, n)),
         ];
-        let columns = rows.batch.columns().iter().cloned().chain(ours).collect();
+        let mut columns: Vec<ArrayRef> = rows.batch.columns().iter().cloned().chain(ours).collect();
+        if columns.len() < schema.fields().len() {
+            let Onset { novelty, alarm, set } = self.onset;
+            columns.push(Arc::new(Float64Array::from(novelty)));
+            columns.push(Arc::new(BooleanArray::from(alarm)));
+            columns.push(Arc::new(UInt64Array::from(set)));
+        }
         Ok(RecordBatch::try_new(schema, columns)?)
     }
 

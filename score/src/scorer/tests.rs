@@ -100,7 +100,7 @@ fn fm_45_rows_that_cannot_be_scored_say_why_and_are_no_anomalies() {
     assert_eq!(reasons.iter().flatten().count(), 1);
     assert_eq!(out["severity"].null_count(), 9, "not calibrated");
     let tally = scorer.tally();
-    assert_eq!((tally.rows, tally.anomalies), ([2, 0, 1, 2, 4], 1));
+    assert_eq!((tally.rows, tally.anomalies), ([2, 0, 1, 2, 4, 0], 1));
     assert_eq!((scorer.missing(), scorer.model_sets()), (1, &[4][..]));
 }
 
@@ -135,7 +135,7 @@ fn predictions_have_the_promised_columns_in_the_promised_order() {
     assert_eq!(out["n_readings"].as_primitive::<UInt64Type>().value(0), 3);
     assert_eq!(out["lane"].as_string::<i32>().value(0), "sensors-0");
     assert_eq!(out["epoch"].as_primitive::<UInt64Type>().value(0), 8);
-    assert_eq!(scorer.prediction_schema(), &prediction_schema(&rows.batch.schema()));
+    assert_eq!(scorer.prediction_schema(), &prediction_schema(&rows.batch.schema(), false));
     assert!(scorer.model_sets().is_empty());
 }
 
@@ -204,6 +204,7 @@ fn a_decision_of_exactly_zero_is_an_anomaly_with_a_positive_zero() {
         alpha: vec![0.025],
         gamma: 0.01,
         rho: 0.025,
+        ..SvmParts::default()
     })
     .expect("the numbers are a model");
     let mut entry = entry(key(1, "a"), 0.0);
@@ -284,6 +285,7 @@ fn wide_svm(width: usize) -> SvmParams {
         alpha: vec![1.0],
         gamma: 0.1,
         rho: 0.9,
+        ..SvmParts::default()
     })
     .expect("the numbers are a model")
 }

@@ -12,8 +12,8 @@ use super::{FORMAT, MAX_ENTRIES, ModelSet, seal};
 use crate::calibration::Calibration;
 use crate::entry::{ModelEntry, TrainingSummary};
 use crate::error::ScoreError;
-use crate::model::ModelParams;
-use crate::svm::{SvmModel, SvmParams, SvmParts};
+use crate::model::{ModelParams, Stored};
+use crate::svm::{SvmModel, SvmParams, SvmParts, SvmScore};
 
 /// What a set's file says of the set as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +64,12 @@ impl SetHeader {
         serde_json::to_string(&wire).expect("a header of texts and numbers is JSON")
     }
 
-    /// The header and the number of models.
-    fn from_json(text: &str) -> Result<(Self, usize), String> {
+    /// The header, the number of models and the format's version.
+    fn from_json(text: &str) -> Result<(Self, usize, u32), String> {
         let format: WireFormat = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        if format.format != FORMAT {
-            return Err(format!("it has format {}, this program reads {FORMAT}", format.format));
+        let format = format.format;
+        if !(1..=FORMAT).contains(&format) {
+            return Err(format!("it has format {format}, this program reads 1 to {FORMAT}"));
         }
         let wire: Wire = serde_json::from_str(text).map_err(|e| e.to_string())?;
         let column = |(name, kind): (String, String)| match kind.as_str() {
@@ -82,7 +83,7 @@ impl SetHeader {
         }
         let Wire { version, base, note, created_us, models, .. } = wire;
         let key = KeySchema::new(columns);
-        Ok((Self { version, base, key, note, created_us }, models))
+        Ok((Self { version, base, key, note, created_us }, models, format))
     }
 
     /// Reads only the header of a set's file, and how many models it promises.
@@ -91,7 +92,9 @@ impl SetHeader {
     /// [`ScoreError::Set`] as [`ModelSet::from_bytes`].
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<(Self, usize), ScoreError> {
         let refuse = |what| ScoreError::Set { set: name.to_string(), what };
-        header(&open(&Bytes::from(bytes)).map_err(refuse)?).map_err(refuse)
+        let (header, models, _) =
+            header(&open(&Bytes::from(bytes)).map_err(refuse)?).map_err(refuse)?;
+        Ok((header, models))
     }
 }
 
@@ -99,8 +102,8 @@ pub(super) fn from_parquet(name: &str, bytes: Vec<u8>) -> Result<ModelSet, Score
     let refuse = |what: String| ScoreError::Set { set: name.to_string(), what };
     let bytes = Bytes::from(bytes);
     let metadata = open(&bytes).map_err(refuse)?;
-    let (header, models) = header(&metadata).map_err(refuse)?;
-    let expected = schema(&header.key);
+    let (header, models, format) = header(&metadata).map_err(refuse)?;
+    let expected = schema(&header.key, format);
     if metadata.schema().fields() != expected.fields() {
         return Err(refuse("its columns are not those of a model set".into()));
     }
@@ -134,7 +137,8 @@ fn unreadable(error: &dyn std::fmt::Display) -> String {
     format!("it is no whole Parquet file: {error}")
 }
 
-fn header(metadata: &ArrowReaderMetadata) -> Result<(SetHeader, usize), String> {
+/// The header, the number of models and the format's version.
+fn header(metadata: &ArrowReaderMetadata) -> Result<(SetHeader, usize, u32), String> {
     let pairs = metadata.metadata().file_metadata().key_value_metadata();
     let text = pairs.and_then(|all| all.iter().find(|pair| pair.key == HEADER));
     let text = text.and_then(|pair| pair.value.as_deref());
@@ -151,21 +155,13 @@ fn entry(key: &KeySchema, batch: &RecordBatch, row: usize) -> Result<ModelEntry,
     let key = SensorKey(values.collect());
     let of_sensor = |what: &dyn std::fmt::Display| format!("the model of sensor {key}: {what}");
     let row = Row { columns: &batch.columns()[width..], row };
-    if row.text(0) != SvmModel::KIND {
-        return Err(of_sensor(&format!("its kind is {:?}", row.text(0))));
-    }
-    let svm = SvmParams::new(SvmParts {
-        mean: row.list(3),
-        scale: row.list(4),
-        vectors: row.list(5),
-        alpha: row.list(6),
-        gamma: row.float(7),
-        rho: row.float(8),
-    })
-    .map_err(|e| of_sensor(&e))?;
+    let model = match row.text(0).as_str() {
+        SvmModel::KIND => row.svm().map(ModelParams::OneClassSvm),
+        kind => ModelParams::from_stored(kind, &row.stored()),
+    };
     let entry = ModelEntry {
         features: row.texts(1),
-        model: ModelParams::OneClassSvm(svm),
+        model: model.map_err(|e| of_sensor(&e))?,
         threshold: row.float(2),
         calibration: row.calibration().map_err(|e| of_sensor(&e))?,
         training: row.training(),
@@ -214,6 +210,34 @@ impl Row<'_> {
         column.is_valid(self.row).then(|| column.value(self.row))
     }
 
+    fn svm(&self) -> Result<SvmParams, String> {
+        let score = match self.columns.get(19).map(|_| self.text(19)).as_deref() {
+            None | Some("decision") => SvmScore::Decision,
+            Some("relative") => SvmScore::Relative,
+            Some("distance") => SvmScore::Distance { unit: self.float(20) },
+            Some(other) => return Err(format!("its score is {other:?}")),
+        };
+        let parts = SvmParts {
+            mean: self.list(3),
+            scale: self.list(4),
+            vectors: self.list(5),
+            alpha: self.list(6),
+            gamma: self.float(7),
+            rho: self.float(8),
+            score,
+        };
+        SvmParams::new(parts).map_err(|e| e.to_string())
+    }
+
+    fn stored(&self) -> Stored {
+        let blob = self.columns.get(22).and_then(|c| c.as_binary_opt::<i32>());
+        let blob = blob.filter(|blob| blob.is_valid(self.row));
+        Stored {
+            parameters: self.columns.get(21).map_or_else(String::new, |_| self.text(21)),
+            blob: blob.map_or_else(Vec::new, |blob| blob.value(self.row).to_vec()),
+        }
+    }
+
     fn calibration(&self) -> Result<Option<Calibration>, &'static str> {
         let Some(samples) = self.count(11) else { return Ok(None) };
         Calibration::from_knots(self.list(9), self.list(10), samples).map(Some)
@@ -225,7 +249,7 @@ impl Row<'_> {
             to_us: self.time(13)?,
             rows: self.count(14)?,
             rows_used: self.count(15)?,
-            false_alarm_rate: self.columns[16].is_valid(self.row).then(|| self.float(16))?,
+            false_alarm_rate: self.columns[16].is_valid(self.row).then(|| self.float(16)),
         })
     }
 }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float64Array, Float64Builder, Int64Array, ListBuilder, RecordBatch, StringArray,
-    StringBuilder, TimestampMicrosecondArray, UInt64Array,
+    ArrayRef, BinaryArray, Float64Array, Float64Builder, Int64Array, ListBuilder, RecordBatch,
+    StringArray, StringBuilder, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
@@ -16,12 +16,12 @@ use parquet::file::metadata::KeyValue as Meta;
 use parquet::file::properties::WriterProperties;
 use tidegauge_flow::{KeySchema, KeyType, KeyValue};
 
-use super::{ModelSet, seal};
+use super::{FORMAT, ModelSet, seal};
 use crate::calibration::Calibration;
 use crate::entry::{ModelEntry, TrainingSummary};
 use crate::error::ScoreError;
-use crate::model::ModelParams;
-use crate::svm::SvmParams;
+use crate::model::{ModelParams, Stored};
+use crate::svm::{SvmParams, SvmScore};
 
 /// The metadata key of the JSON text.
 pub(super) const HEADER: &str = "tidegauge.models";
@@ -32,7 +32,8 @@ const SEAL: &str = "tidegauge.seal";
 /// Rows that are turned into columns at a time.
 const BATCH: usize = 4096;
 
-pub(super) fn schema(key: &KeySchema) -> SchemaRef {
+/// The columns of a file of this format version.
+pub(super) fn schema(key: &KeySchema, format: u32) -> SchemaRef {
     let keys = key.columns().iter();
     let mut fields: Vec<Field> =
         keys.map(|c| Field::new(format!("key_{}", c.name), c.kind.data_type(), false)).collect();
@@ -59,6 +60,15 @@ pub(super) fn schema(key: &KeySchema) -> SchemaRef {
         ("source", DataType::Utf8, false),
         ("hash", DataType::Utf8, false),
     ];
+    // Version 1 ends here. The columns from `mean` to `rho` are those of support vector machines.
+    let since_2 = [
+        ("score", DataType::Utf8, true),
+        ("unit", DataType::Float64, true),
+        ("parameters", DataType::Utf8, true),
+        ("blob", DataType::Binary, true),
+    ];
+    let since_2 = since_2.into_iter().filter(|_| format >= 2);
+    let ours = ours.into_iter().chain(since_2);
     fields.extend(ours.map(|(name, of, nullable)| Field::new(name, of, nullable)));
     Arc::new(Schema::new(fields))
 }
@@ -77,7 +87,7 @@ pub(super) fn to_parquet(set: &ModelSet) -> Result<Vec<u8>, ScoreError> {
             Meta::new(SEAL.to_string(), seal::placeholder()),
         ]))
         .build();
-    let schema = schema(&set.header.key);
+    let schema = schema(&set.header.key, FORMAT);
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), Some(properties))
         .map_err(|e| refuse(&e))?;
@@ -95,11 +105,16 @@ pub(super) fn to_parquet(set: &ModelSet) -> Result<Vec<u8>, ScoreError> {
 fn columns(key: &KeySchema, entries: &[&ModelEntry]) -> Vec<ArrayRef> {
     let mut columns: Vec<ArrayRef> =
         (0..key.columns().len()).map(|i| key_column(key.columns()[i].kind, i, entries)).collect();
-    let svm = |e: &ModelEntry| match &e.model {
-        ModelParams::OneClassSvm(svm) => svm.clone(),
+    let svm = |e: &'_ ModelEntry| match &e.model {
+        ModelParams::OneClassSvm(svm) => Some(svm.clone()),
+        _ => None,
     };
-    let svms: Vec<SvmParams> = entries.iter().map(|e| svm(e)).collect();
-    let numbers = |get: fn(&SvmParams) -> &[f64]| lists(svms.iter().map(get));
+    let svms: Vec<Option<SvmParams>> = entries.iter().map(|e| svm(e)).collect();
+    let numbers = |get: fn(&SvmParams) -> &[f64]| {
+        lists(svms.iter().map(|svm| svm.as_ref().map_or(&[][..], get)))
+    };
+    let number =
+        |get: fn(&SvmParams) -> f64| floats(svms.iter().map(|svm| svm.as_ref().map_or(0.0, get)));
     let knots = |get: fn(&Calibration) -> &[f64]| {
         lists(entries.iter().map(|e| e.calibration.as_ref().map_or(&[][..], get)))
     };
@@ -112,8 +127,8 @@ fn columns(key: &KeySchema, entries: &[&ModelEntry]) -> Vec<ArrayRef> {
         numbers(SvmParams::scale),
         numbers(SvmParams::vectors),
         numbers(SvmParams::alpha),
-        floats(svms.iter().map(SvmParams::gamma)),
-        floats(svms.iter().map(SvmParams::rho)),
+        number(SvmParams::gamma),
+        number(SvmParams::rho),
         knots(Calibration::scores),
         knots(Calibration::severities),
         Arc::new(samples.collect::<UInt64Array>()) as ArrayRef,
@@ -121,7 +136,28 @@ fn columns(key: &KeySchema, entries: &[&ModelEntry]) -> Vec<ArrayRef> {
     columns.extend(training(entries.iter().map(|e| e.training).collect()));
     columns.push(texts(entries.iter().map(|e| e.source.as_str())));
     columns.push(Arc::new(StringArray::from_iter_values(entries.iter().map(|e| e.hash()))));
+    let score = |svm: &Option<SvmParams>| svm.as_ref().map(|svm| score_word(svm.score()));
+    columns.push(Arc::new(svms.iter().map(score).collect::<StringArray>()));
+    let unit = |svm: &Option<SvmParams>| match svm.as_ref()?.score() {
+        SvmScore::Distance { unit } => Some(unit),
+        SvmScore::Decision | SvmScore::Relative => None,
+    };
+    columns.push(Arc::new(svms.iter().map(unit).collect::<Float64Array>()));
+    let stored: Vec<Option<Stored>> = entries.iter().map(|e| e.model.to_stored()).collect();
+    let parameters = stored.iter().map(|s| s.as_ref().map(|s| s.parameters.as_str()));
+    columns.push(Arc::new(parameters.collect::<StringArray>()));
+    let blobs = stored.iter().map(|s| s.as_ref().map(|s| s.blob.as_slice()));
+    columns.push(Arc::new(blobs.collect::<BinaryArray>()));
     columns
+}
+
+/// The word for what a support vector machine gives as its score.
+pub(super) fn score_word(score: SvmScore) -> &'static str {
+    match score {
+        SvmScore::Decision => "decision",
+        SvmScore::Relative => "relative",
+        SvmScore::Distance { .. } => "distance",
+    }
 }
 
 fn key_column(kind: KeyType, column: usize, entries: &[&ModelEntry]) -> ArrayRef {
@@ -152,7 +188,7 @@ fn training(all: Vec<Option<TrainingSummary>>) -> [ArrayRef; 5] {
     let count = |get: fn(TrainingSummary) -> u64| -> ArrayRef {
         Arc::new(all.iter().map(|t| t.map(get)).collect::<UInt64Array>())
     };
-    let rate = all.iter().map(|t| t.map(|t| t.false_alarm_rate)).collect::<Float64Array>();
+    let rate = all.iter().map(|t| t.and_then(|t| t.false_alarm_rate)).collect::<Float64Array>();
     [
         time(|t| t.from_us),
         time(|t| t.to_us),

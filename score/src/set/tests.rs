@@ -30,6 +30,7 @@ pub(crate) fn entry(key: SensorKey, level: f64) -> ModelEntry {
         alpha: vec![0.5, 0.5],
         gamma: 0.1,
         rho: 0.5,
+        ..SvmParts::default()
     })
     .expect("the numbers are a model");
     ModelEntry {
@@ -56,7 +57,7 @@ fn rich_set() -> ModelSet {
         to_us: i64::MAX,
         rows: 300,
         rows_used: 299,
-        false_alarm_rate: 1.0 / 3.0,
+        false_alarm_rate: Some(1.0 / 3.0),
     });
     let entries = vec![entry(key(2, ""), 0.1), trained, entry(key(2, "b"), -0.0)];
     ModelSet::new(header(3, Some(2)), entries).expect("a good set")
@@ -94,16 +95,16 @@ fn a_set_that_is_not_whole_or_not_ours_is_refused_by_name() {
     changed[bytes.len() / 2] ^= 1;
     check(changed, "not those that were written");
     check(bytes[1..].to_vec(), "not those that were written");
-    let text = r#""format":1"#.as_bytes();
+    let text = r#""format":2"#.as_bytes();
     let at = |bytes: &[u8]| bytes.windows(text.len()).position(|w| w == text);
     let mut newer = bytes.clone();
     while let Some(i) = at(&newer) {
-        newer[i..i + text.len()].copy_from_slice(br#""format":2"#);
+        newer[i..i + text.len()].copy_from_slice(br#""format":3"#);
     }
     let digits = newer.windows(17).rposition(|w| w == b"tidegauge-sha256:").expect("sealed") + 17;
     newer[digits..digits + 64].fill(b'0');
     seal::seal(&mut newer);
-    check(newer, "it has format 2, this program reads 1");
+    check(newer, "it has format 3, this program reads 1 to 2");
 }
 
 #[test]

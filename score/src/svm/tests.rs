@@ -12,6 +12,7 @@ fn svm(width: usize, rows: usize, value: impl Fn(usize) -> f64) -> SvmParams {
         alpha: (0..rows).map(|i| 0.01 + value(i + 29).abs()).collect(),
         gamma: 0.3,
         rho: 1.25,
+        ..SvmParts::default()
     })
     .expect("the numbers are a model")
 }
@@ -93,6 +94,7 @@ fn numbers_that_are_no_model_are_refused() {
         alpha: vec![0.5, 0.5],
         gamma: 1.0,
         rho: 0.2,
+        ..SvmParts::default()
     };
     assert!(SvmParams::new(good.clone()).is_ok());
     let cases: [fn(&mut SvmParts); 12] = [
@@ -137,7 +139,15 @@ fn check_golden(file: &str) {
     assert!(cases.len() >= 6, "{file} has cases");
     for case in cases {
         let Golden { name, mean, scale, vectors, alpha, gamma, rho, rows, decisions } = case;
-        let svm = SvmParams::new(SvmParts { mean, scale, vectors, alpha, gamma, rho });
+        let svm = SvmParams::new(SvmParts {
+            mean,
+            scale,
+            vectors,
+            alpha,
+            gamma,
+            rho,
+            ..SvmParts::default()
+        });
         let svm = svm.expect("scikit-learn's numbers are a model");
         for path in Path::ALL {
             let mut out = vec![0.0; decisions.len()];

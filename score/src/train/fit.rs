@@ -15,35 +15,37 @@ use crate::svm::{PackedSvm, SvmParams, SvmParts};
 
 /// What is the same for all fits of one sensor.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fitter {
-    pub(super) width: usize,
-    pub(super) nu: f64,
-    pub(super) gamma: f64,
-    pub(super) tolerance: f64,
+pub(crate) struct Fitter {
+    pub(crate) width: usize,
+    pub(crate) nu: f64,
+    pub(crate) gamma: f64,
+    pub(crate) tolerance: f64,
 }
 
 /// A solution on standardised rows.
 #[derive(Debug, Clone)]
-pub(super) struct Fitted {
-    pub(super) vectors: Vec<f64>,
-    pub(super) alpha: Vec<f64>,
-    pub(super) rho: f64,
+pub(crate) struct Fitted {
+    pub(crate) vectors: Vec<f64>,
+    pub(crate) alpha: Vec<f64>,
+    pub(crate) rho: f64,
 }
 
 impl Fitter {
     /// # Errors
     /// What the solver or its numbers lack.
-    pub(super) fn fit(&self, rows: &[f64]) -> Result<Fitted, String> {
+    pub(crate) fn fit(&self, rows: &[f64]) -> Result<Fitted, String> {
         let n = rows.len() / self.width;
         if n == 0 || !rows.iter().all(|v| v.is_finite()) {
             return Err("its standardised rows are not finite numbers".into());
         }
-        let mass = self.nu * n as f64;
+        // Less than one and a half rows outside can't be told from none.
+        let nu = self.nu.max((1.5 / n as f64).min(0.5));
+        let mass = nu * n as f64;
         let records = Array2::from_shape_vec((n, self.width), rows.to_vec())
             .map_err(|e| format!("its rows have no shape: {e}"))?;
         let dataset = DatasetBase::new(records, Array1::from_elem(n, ()));
         let svm = Svm::<f64, Pr>::params()
-            .nu_weight(self.nu)
+            .nu_weight(nu)
             .gaussian_kernel(1.0 / self.gamma)
             .eps(self.tolerance * mass)
             .shrinking(false)
@@ -68,7 +70,7 @@ impl Fitter {
     }
 
     /// The solution ready for standardised rows.
-    pub(super) fn pack(&self, fitted: &Fitted) -> Result<PackedSvm, String> {
+    pub(crate) fn pack(&self, fitted: &Fitted) -> Result<PackedSvm, String> {
         let params = SvmParams::new(SvmParts {
             mean: vec![0.0; self.width],
             scale: vec![1.0; self.width],
@@ -76,14 +78,8 @@ impl Fitter {
             alpha: fitted.alpha.clone(),
             gamma: self.gamma,
             rho: fitted.rho,
+            ..SvmParts::default()
         });
         Ok(PackedSvm::new(&params.map_err(|e| e.to_string())?))
-    }
-}
-
-impl Fitted {
-    /// The sum of the weights.
-    pub(super) fn mass(&self) -> f64 {
-        self.alpha.iter().sum()
     }
 }

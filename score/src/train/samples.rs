@@ -13,6 +13,9 @@ pub(super) struct Samples {
     pub(super) to_us: i64,
     /// Rows that there were, unusable ones included.
     pub(super) rows: usize,
+    /// How many of the standardised rows are of the first half of all that there were, between a
+    /// quarter and three quarters of them.
+    pub(super) half: usize,
 }
 
 impl Samples {
@@ -26,9 +29,10 @@ impl Samples {
             return Err(SkipReason::Shape { times, values, width });
         }
         let row = |i: usize| &given.rows[i * width..(i + 1) * width];
-        let mut order: Vec<usize> =
-            (0..times).filter(|i| row(*i).iter().all(|v| v.is_finite())).collect();
+        let mut order: Vec<usize> = (0..times).collect();
         order.sort_by_key(|i| given.window_end_us[*i]);
+        let middle = order.get(times / 2).map_or(0, |i| given.window_end_us[*i]);
+        order.retain(|i| row(*i).iter().all(|v| v.is_finite()));
         let usable = order.len();
         if usable < options.rows_min {
             return Err(SkipReason::TooFewRows { rows: times, usable, min: options.rows_min });
@@ -46,13 +50,18 @@ impl Samples {
         let standardised = used.iter().flat_map(|i| row(*i).iter().enumerate().map(step)).collect();
         let (from_us, to_us) =
             (given.window_end_us[used[0]], given.window_end_us[used[used.len() - 1]]);
-        Ok(Self { standardised, mean, scale, from_us, to_us, rows: times })
+        let half = used.partition_point(|i| given.window_end_us[*i] < middle);
+        let half = half.clamp(used.len() / 4, used.len() - used.len() / 4).max(1);
+        Ok(Self { standardised, mean, scale, from_us, to_us, rows: times, half })
     }
 }
 
 /// Mean and standard deviation (of the population) of each feature, as scikit-learn's
 /// StandardScaler: a feature that is constant but for rounding has the scale 1.
-fn scaler<'a>(rows: impl Iterator<Item = &'a [f64]> + Clone, width: usize) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn scaler<'a>(
+    rows: impl Iterator<Item = &'a [f64]> + Clone,
+    width: usize,
+) -> (Vec<f64>, Vec<f64>) {
     let n = rows.clone().count() as f64;
     let mut mean = vec![0.0; width];
     for row in rows.clone() {

@@ -1,91 +1,86 @@
-//! How far normal windows go.
+//! How far normal windows go, seen by a model that does not know them.
 //!
-//! Scores can't be extrapolated: far out they all come to rho. So the tail is looked at as a
-//! distance, in standard deviations: D = sqrt(ln(sum of weights / kernel mass) / gamma), 0 on top
-//! of every support vector, and growing without end. The excess of held-out distances over their 90
-//! % quantile is taken as exponential (the peaks-over-threshold method with shape 0; tails of noise
-//! are lighter, so it errs towards fewer alarms), which gives the distance that the asked share of
-//! normal windows passes.
+//! A model of the first half of the rows looks at the second half, as the model in force will look at
+//! the future. Scores can't be extrapolated: far out they all come to rho. Depths can, ln(rho / kernel
+//! mass) / gamma: the squared distance beyond the boundary in standard deviations, negative inside and
+//! without an end. The excess of held-out depths over their 90 % quantile is taken as exponential
+//! (peaks over threshold with shape 0), which is what the squared distance of normally distributed
+//! features has.
 
 use super::fit::Fitter;
-
-const FOLDS: usize = 5;
-
-/// Time blocks that rows are cut into; every fifth belongs to the same fold.
-const BLOCKS: usize = 20;
+use super::samples::{Samples, scaler};
 
 /// The share of held-out windows that count as the tail.
 const TAIL: f64 = 0.1;
 
-/// Distances are estimated from few windows: go this much further.
-const MARGIN: f64 = 1.05;
+/// The quantile of held-out distances that the unit of scores is.
+const UNIT: f64 = 0.95;
 
 /// The least threshold, in standard deviations: windows that never varied must not alarm at once.
 const LEAST: f64 = 0.1;
 
-/// The most that a threshold takes of gamma D^2: there the kernel mass is a billionth, and
-/// everything farther away must still score above it in f64.
+/// The most that a threshold takes of gamma times the depth: a wild row among those that were held out
+/// must not make a model that nothing is an anomaly for.
 const MOST_EXPONENT: f64 = 20.7;
 
-/// Distances of windows to the model of the other folds.
+/// Depths of the second half of the rows, in their order.
 #[derive(Debug)]
 pub(super) struct HeldOut {
-    /// (fold, distance) in the order of time.
-    distances: Vec<(usize, f64)>,
+    depths: Vec<f64>,
+    gamma: f64,
 }
 
 impl HeldOut {
     /// # Errors
-    /// When a fold can't be fitted.
-    pub(super) fn new(fitter: &Fitter, rows: &[f64]) -> Result<Self, String> {
-        let n = rows.len() / fitter.width;
-        let block = (n / BLOCKS).max(1);
-        let fold = |i: usize| i / block % FOLDS;
-        let row = |i: usize| &rows[i * fitter.width..(i + 1) * fitter.width];
-        let mut distances = vec![(0, 0.0); n];
-        for held in 0..FOLDS {
-            let others: Vec<f64> =
-                (0..n).filter(|i| fold(*i) != held).flat_map(row).copied().collect();
-            let fitted = fitter.fit(&others)?;
-            let (packed, top) = (fitter.pack(&fitted)?, fitted.mass().ln());
-            for i in (0..n).filter(|i| fold(*i) == held) {
-                let exponent = (top - packed.log_mass(row(i))).max(0.0);
-                distances[i] = (held, (exponent / fitter.gamma).sqrt());
-            }
+    /// When the first half can't be fitted.
+    pub fn new(fitter: &Fitter, samples: &Samples) -> Result<Self, String> {
+        let width = fitter.width;
+        let (known, held) = samples.standardised.split_at(samples.half * width);
+        // By what the first half knows: its own scale is a part of its model.
+        let (mean, scale) = scaler(known.chunks_exact(width), width);
+        let step = |(i, value): (usize, &f64)| (value - mean[i % width]) / scale[i % width];
+        let known: Vec<f64> = known.iter().enumerate().map(step).collect();
+        let held: Vec<f64> = held.iter().enumerate().map(step).collect();
+        let fitted = fitter.fit(&known)?;
+        let packed = fitter.pack(&fitted)?;
+        let depth = |row: &[f64]| (fitted.rho.ln() - packed.log_mass(row)) / fitter.gamma;
+        let depths: Vec<f64> = held.chunks_exact(width).map(depth).collect();
+        match depths.iter().all(|depth| depth.is_finite()) {
+            true => Ok(Self { depths, gamma: fitter.gamma }),
+            false => Err("its rows lie farther apart than numbers go".into()),
         }
-        Ok(Self { distances })
     }
 
-    pub(super) fn distances(&self) -> impl Iterator<Item = f64> {
-        self.distances.iter().map(|(_, distance)| *distance)
+    /// Distances beyond the boundary, 0 inside, in standard deviations.
+    pub fn distances(&self) -> impl Iterator<Item = f64> {
+        self.depths.iter().map(|depth| depth.max(0.0).sqrt())
     }
 
-    /// The distance from which on a window is an anomaly.
-    pub(super) fn threshold(&self, gamma: f64, false_alarm_rate: f64) -> f64 {
-        bound(self.distances().collect(), gamma, false_alarm_rate)
+    /// The distance that normal windows rarely pass, and not below `least`.
+    pub fn unit(&self, least: f64) -> f64 {
+        let mut distances: Vec<f64> = self.distances().collect();
+        distances.sort_by(f64::total_cmp);
+        quantile(&distances, UNIT).max(least)
     }
 
-    /// The share of windows that are flagged by the threshold which the other folds give.
-    pub(super) fn false_alarm_rate(&self, gamma: f64, asked: f64) -> f64 {
-        let flagged = |held: usize| {
-            let others = self.distances.iter().filter(|(fold, _)| *fold != held);
-            let bound = bound(others.map(|(_, d)| *d).collect(), gamma, asked);
-            self.distances.iter().filter(|(fold, d)| *fold == held && *d >= bound).count()
-        };
-        (0..FOLDS).map(flagged).sum::<usize>() as f64 / self.distances.len() as f64
+    /// The distance from which on a window is an anomaly, for a share of normal windows that may be.
+    pub fn threshold(&self, false_alarm_rate: f64) -> f64 {
+        let mut depths = self.depths.clone();
+        depths.sort_by(f64::total_cmp);
+        let tail_at = quantile(&depths, 1.0 - TAIL);
+        let excess: Vec<f64> =
+            depths.iter().map(|d| d - tail_at).filter(|excess| *excess > 0.0).collect();
+        let mean_excess = excess.iter().sum::<f64>() / excess.len().max(1) as f64;
+        let continued = tail_at + mean_excess * (TAIL / false_alarm_rate).ln();
+        let seen = quantile(&depths, 1.0 - false_alarm_rate);
+        continued.max(seen).max(LEAST * LEAST).min(MOST_EXPONENT / self.gamma).sqrt()
     }
-}
 
-fn bound(mut distances: Vec<f64>, gamma: f64, false_alarm_rate: f64) -> f64 {
-    distances.sort_by(f64::total_cmp);
-    let tail_at = quantile(&distances, 1.0 - TAIL);
-    let excess: Vec<f64> =
-        distances.iter().map(|d| d - tail_at).filter(|excess| *excess > 0.0).collect();
-    let mean_excess = excess.iter().sum::<f64>() / excess.len().max(1) as f64;
-    let continued = tail_at + mean_excess * (TAIL / false_alarm_rate).ln();
-    let seen = quantile(&distances, 1.0 - false_alarm_rate);
-    let most = (MOST_EXPONENT / gamma).sqrt();
-    (continued.max(seen) * MARGIN).max(LEAST).min(most)
+    /// The share of held-out windows at least so far away.
+    pub fn share_from(&self, distance: f64) -> f64 {
+        let far = self.distances().filter(|d| *d >= distance).count();
+        far as f64 / self.depths.len() as f64
+    }
 }
 
 /// Linear between the two nearest ranks; `sorted` is not empty.

@@ -51,6 +51,8 @@ pub struct LaneMetrics {
     pub scored: Labelled,
     /// Rows called anomalous.
     pub anomalies: IntCounter,
+    /// Rows that raised an alarm of the onset view.
+    pub alarms: IntCounter,
     /// Epochs committed.
     pub commits: IntCounter,
     /// Files committed, by table.
@@ -126,6 +128,7 @@ pub(super) struct LaneFamilies {
     rows: IntCounterVec,
     scored: IntCounterVec,
     anomalies: IntCounterVec,
+    alarms: IntCounterVec,
     commits: IntCounterVec,
     files: IntCounterVec,
     file_rows: IntCounterVec,
@@ -204,6 +207,7 @@ impl LaneFamilies {
                 &["lane", "status"],
             )?,
             anomalies: total("score_anomalies", "Rows called anomalous.", &one)?,
+            alarms: total("score_alarms", "Rows that raised an alarm of the onset view.", &one)?,
             commits: total("sink_commits", "Epochs committed.", &one)?,
             files: total("sink_files", "Files committed, by table.", &table)?,
             file_rows: total("sink_rows", "Rows in committed files, by table.", &table)?,
@@ -240,6 +244,7 @@ impl LaneFamilies {
             rows: self.rows.with_label_values(&one),
             scored: labelled(&self.scored, lane, labels.statuses),
             anomalies: self.anomalies.with_label_values(&one),
+            alarms: self.alarms.with_label_values(&one),
             commits: self.commits.with_label_values(&one),
             files: labelled(&self.files, lane, labels.tables),
             file_rows: labelled(&self.file_rows, lane, labels.tables),
@@ -270,6 +275,7 @@ impl LaneFamilies {
             &self.duplicates,
             &self.rows,
             &self.anomalies,
+            &self.alarms,
             &self.commits,
         ] {
             let _ = family.remove_label_values(&[name]);

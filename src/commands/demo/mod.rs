@@ -22,6 +22,7 @@ use tidegauge_ingest::simulate::{
 use tidegauge_serve::Health;
 
 use self::screen::{Anomalies, Screen};
+use super::history::{self, Range};
 use super::train;
 use crate::cli::Demo;
 use crate::clock;
@@ -140,13 +141,14 @@ fn learn(pipeline: &Arc<Pipeline>, stage: &Stage) -> Result<()> {
     let registry = &pipeline.registry;
     let alias = &pipeline.config.models.alias;
     if registry.alias(alias)?.is_none() {
-        let rows = train::from_lake(&pipeline.config, train::Range::default())?;
+        let scorer = train::scorer(&pipeline.config)?;
+        let rows = history::from_lake(&pipeline.config, scorer.columns(), Range::default())?;
         // The windows that are committed so far may be fewer than were sent: wait for the rest.
         let shortest = rows.iter().map(|r| r.window_end_us.len()).min().unwrap_or(0);
         if (shortest as i64) < TRAINING_NS / (5 * NANOS) * 9 / 10 {
             return Ok(());
         }
-        let report = train::fit(&pipeline.config, rows)?;
+        let report = train::fit(&pipeline.config, &scorer, &rows)?;
         if let Some((sensor, reason)) = report.skipped.first() {
             anyhow::bail!("sensor {sensor} could not be trained: {reason}");
         }

@@ -1,0 +1,223 @@
+//! How would models have done on a sensor's history: every row judged by models that had not seen it.
+//!
+//! *In one pass*: the first rows train the champion, which judges those after them. The onset view's
+//! models are fitted anew as the rows go by, each in force from the row after its last one on. Features,
+//! scores and verdicts come from the [`Scorer`] that a stream has.
+
+mod group;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use rayon::prelude::*;
+use tidegauge_flow::{KeySchema, KeyValue, SensorId, SensorKey, Sensors, WindowRows};
+
+use crate::entry::ModelEntry;
+use crate::error::ScoreError;
+use crate::refit::{RefitOptions, Refitter};
+use crate::registry::Models;
+use crate::scorer::{OnsetSettings, Scorer, Stamp};
+use crate::set::{ModelSet, SetHeader};
+use crate::train::{SensorRows, SkipReason, TrainOptions, train};
+
+/// The version that the champion's set has in predictions.
+pub const CHAMPION_SET: u64 = 1;
+
+/// What is tried.
+#[derive(Debug, Clone)]
+pub struct Backtest {
+    /// That of the window rows: key columns, `window_start`, `window_end`, features.
+    pub schema: SchemaRef,
+    /// The key columns.
+    pub key: Arc<KeySchema>,
+    /// What the champion sees.
+    pub features: Vec<String>,
+    /// How the champion is trained.
+    pub train: TrainOptions,
+    /// How many rows train it.
+    pub training: TrainingRows,
+    /// The onset view; its `rows` are those of the training.
+    pub onset: Option<(OnsetSettings, RefitOptions)>,
+    /// Windows of fewer readings are not scored.
+    pub min_readings: u64,
+}
+
+/// How many of a sensor's first rows train.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum TrainingRows {
+    /// So many.
+    Rows(u64),
+    /// A share of them, but not more than so many.
+    Share(f64, u64),
+}
+
+/// What came of one sensor.
+#[derive(Debug)]
+pub struct Tried {
+    /// The sensor.
+    pub key: SensorKey,
+    /// Its rows with their verdicts, in the order of time.
+    pub predictions: Vec<RecordBatch>,
+    /// Rows that trained.
+    pub training_rows: u64,
+    /// The champion, or why there is none.
+    pub champion: Result<ModelEntry, SkipReason>,
+    /// Fits of the onset view, and those of them that failed.
+    pub refits: (u64, u64),
+}
+
+impl TrainingRows {
+    /// How many of so many rows.
+    pub fn of(self, rows: u64) -> u64 {
+        match self {
+            Self::Rows(wanted) => wanted.min(rows),
+            Self::Share(share, most) => ((rows as f64 * share) as u64).min(most),
+        }
+    }
+}
+
+impl Backtest {
+    /// Tries every sensor of the windows, in parallel on rayon's current pool. `progress` is told, from
+    /// any thread, how many sensors are done.
+    ///
+    /// # Errors
+    /// When a setting is outside its range or the rows are not as promised. A model that can't be
+    /// trained is in the result.
+    pub fn run(
+        &self,
+        closed: &[WindowRows],
+        sensors: &Sensors,
+        stamp: &Stamp<'_>,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<Tried>, ScoreError> {
+        let done = AtomicUsize::new(0);
+        let groups = group::by_sensor(closed)?;
+        let one = |(sensor, rows): &(SensorId, WindowRows)| {
+            let tried = self.run_one(rows, sensors.key(*sensor), stamp);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+            tried
+        };
+        groups.par_iter().map(one).collect()
+    }
+
+    /// The rows are those of one sensor only, rising in time.
+    fn run_one(
+        &self,
+        rows: &WindowRows,
+        key: SensorKey,
+        stamp: &Stamp<'_>,
+    ) -> Result<Tried, ScoreError> {
+        let training_rows = self.training.of(rows.len() as u64);
+        let mut scorer = self.scorer(training_rows.max(1))?;
+        let base = scorer.base_rows(key, &rows.batch)?;
+        let champion = self.champion(&scorer, &base, training_rows as usize)?;
+        let mut refits = self.refits(&scorer, &base, training_rows.max(1))?;
+        let counted = (refits.len() as u64, refits.iter().filter(|r| r.1.is_err()).count() as u64);
+        let sensors = self.only(&base.key);
+        let mut predictions = Vec::new();
+        let mut from = 0;
+        refits.reverse();
+        let mut fitted = 0;
+        while from < rows.len() {
+            if from == training_rows as usize
+                && let Ok(entry) = &champion
+            {
+                scorer.replace_models(Some(self.models(entry.clone(), CHAMPION_SET)?))?;
+            }
+            if let Some((_, entry)) = refits.pop_if(|(at, _)| *at == from) {
+                fitted += 1;
+                if let Ok(entry) = entry {
+                    scorer.replace_onset_models(Some(self.models(entry, fitted)?))?;
+                }
+            }
+            let swap = [Some(training_rows as usize), refits.last().map(|(at, _)| *at)];
+            let until = swap.into_iter().flatten().filter(|at| *at > from).min();
+            let until = until.unwrap_or(rows.len()).min(rows.len());
+            predictions.push(scorer.score(&part(rows, from, until), &sensors, stamp)?);
+            from = until;
+        }
+        let key = base.key;
+        Ok(Tried { key, predictions, training_rows, champion, refits: counted })
+    }
+
+    /// A scorer without models, for a sensor with so many training rows.
+    fn scorer(&self, training_rows: u64) -> Result<Scorer, ScoreError> {
+        let width = self.key.columns().len();
+        let scorer = Scorer::new(&self.schema, width, &self.features, None, self.min_readings)?;
+        match &self.onset {
+            Some((settings, _)) => {
+                let settings = OnsetSettings { rows: training_rows, ..settings.clone() };
+                scorer.with_onset(&settings, None)
+            }
+            None => Ok(scorer),
+        }
+    }
+
+    fn champion(
+        &self,
+        scorer: &Scorer,
+        base: &SensorRows,
+        rows: usize,
+    ) -> Result<Result<ModelEntry, SkipReason>, ScoreError> {
+        let width = scorer.columns().len();
+        let known = SensorRows {
+            key: base.key.clone(),
+            window_end_us: base.window_end_us[..rows].to_vec(),
+            rows: base.rows[..rows * width].to_vec(),
+        };
+        let known = scorer.features_of(&known, true);
+        let report = train(scorer.features(), &[known], &self.train, &|_| {})?;
+        let skipped = report.skipped.into_iter().next();
+        let why = || SkipReason::NotFitted("nothing came of it".into());
+        let skipped = skipped.map_or_else(why, |(_, reason)| reason);
+        Ok(report.entries.into_iter().next().ok_or(skipped))
+    }
+
+    /// The onset view's models with the row from which on each is in force, rising.
+    fn refits(&self, scorer: &Scorer, base: &SensorRows, rows: u64) -> Result<Refits, ScoreError> {
+        let Some((settings, options)) = &self.onset else { return Ok(Vec::new()) };
+        let settings = OnsetSettings { rows, ..settings.clone() };
+        let names = scorer.onset_features();
+        let mut refitter = Refitter::new(base.key.clone(), names, &settings, options)?;
+        let seen = scorer.onset_features_of(base, false);
+        let each = seen.window_end_us.iter().zip(seen.rows.chunks_exact(names.len())).enumerate();
+        let fits = each.filter_map(|(row, (end_us, features))| {
+            refitter.push(*end_us, features).map(|fit| (row + 1, fit))
+        });
+        Ok(fits.collect())
+    }
+
+    fn models(&self, entry: ModelEntry, version: u64) -> Result<Models, ScoreError> {
+        let header = SetHeader {
+            version,
+            base: None,
+            key: self.key.as_ref().clone(),
+            note: "backtest".into(),
+            created_us: 0,
+        };
+        Ok(Models::new(vec![Arc::new(ModelSet::new(header, vec![entry])?)]))
+    }
+
+    /// A directory of one sensor, whose number is 0.
+    fn only(&self, key: &SensorKey) -> Sensors {
+        let mut sensors = Sensors::new(Arc::clone(&self.key), 1);
+        let parts: Vec<_> = key.0.iter().map(KeyValue::as_part).collect();
+        sensors.intern(&parts);
+        sensors
+    }
+}
+
+type Refits = Vec<(usize, Result<ModelEntry, SkipReason>)>;
+
+/// Consecutive rows, of sensor 0.
+fn part(rows: &WindowRows, from: usize, until: usize) -> WindowRows {
+    WindowRows {
+        sensor: vec![0; until - from],
+        n_readings: rows.n_readings[from..until].to_vec(),
+        revision: rows.revision[from..until].to_vec(),
+        superseded: 0,
+        batch: rows.batch.slice(from, until - from),
+    }
+}

@@ -1,0 +1,226 @@
+//! Models that follow their sensor: fitted anew every so many rows, on what is new and on a sample of
+//! everything before.
+//!
+//! *What each fit sees*: a uniform sample of the sensor's whole past (a reservoir), the support vectors
+//! of the fit before, and the newest rows. So nothing that was normal once is forgotten at once, and what
+//! is normal now is learned soon. *No randomness of its own*: the sample is drawn by numbers that follow
+//! from the sensor's key, so the same rows give the same models wherever they are fitted.
+
+use std::collections::VecDeque;
+
+use rand::Rng;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
+use tidegauge_flow::SensorKey;
+
+use crate::entry::{ModelEntry, TrainingSummary};
+use crate::error::ScoreError;
+use crate::model::ModelParams;
+use crate::scorer::OnsetSettings;
+use crate::svm::{SvmParams, SvmParts, SvmScore};
+use crate::train::{SkipReason, fit::Fitter, samples::scaler};
+
+/// Fewest rows that a model is fitted to.
+const ROWS_LEAST: u64 = 10;
+
+/// Most rows that one fit may see: its solver keeps a dense matrix of rows x rows.
+const ROWS_MOST: usize = 5_000;
+
+/// How models are fitted anew. Shares are of [`OnsetSettings::rows`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct RefitOptions {
+    /// Share of the rows of a fit that may lie outside; at least 1.5 rows do.
+    pub nu: f64,
+    /// The kernel's width on standardised features; 1 / number of features when not given.
+    pub gamma: Option<f64>,
+    /// Rows before the first model.
+    pub first: f64,
+    /// Rows between two fits, which are also the newest rows that a fit sees as a whole.
+    pub every: f64,
+    /// Rows of the past that a fit sees, drawn uniformly.
+    pub sample: usize,
+    /// When the solver may stop, relative to the size of its gradients.
+    pub tolerance: f64,
+}
+
+impl Default for RefitOptions {
+    fn default() -> Self {
+        Self { nu: 0.01, gamma: None, first: 0.4, every: 0.5, sample: 600, tolerance: 1e-4 }
+    }
+}
+
+/// One sensor's past, as far as its next fit needs it.
+#[derive(Debug)]
+pub struct Refitter {
+    key: SensorKey,
+    features: Vec<String>,
+    fitter: Fitter,
+    options: RefitOptions,
+    threshold: f64,
+    every: usize,
+    /// Rows after which the next fit is due.
+    due: u64,
+    seen: u64,
+    from_us: i64,
+    to_us: i64,
+    /// Rows of a uniform sample of the past, row-major.
+    sample: Vec<f64>,
+    /// The newest rows, oldest first.
+    newest: VecDeque<Box<[f64]>>,
+    /// The support vectors of the last fit as rows, row-major.
+    vectors: Vec<f64>,
+    chance: ChaCha8Rng,
+}
+
+impl RefitOptions {
+    /// # Errors
+    /// [`ScoreError::Option`] for an option outside its range.
+    pub fn check(&self, rows: u64) -> Result<(), ScoreError> {
+        let refuse =
+            |name, value: String, expected| Err(ScoreError::Option { name, value, expected });
+        if !(self.nu > 0.0 && self.nu < 1.0) {
+            return refuse("onset.nu", self.nu.to_string(), "it must be above 0 and below 1");
+        }
+        if let Some(gamma) = self.gamma.filter(|g| !(*g > 0.0 && g.is_finite())) {
+            return refuse("onset.gamma", gamma.to_string(), "it must be above 0");
+        }
+        for (name, share) in [("onset.first", self.first), ("onset.every", self.every)] {
+            if !(share > 0.0 && share <= 100.0) {
+                return refuse(name, share.to_string(), "it must be above 0 and at most 100");
+            }
+        }
+        let newest = self.every * rows as f64;
+        if newest + self.sample as f64 > ROWS_MOST as f64 / 2.0 {
+            let value = format!("{} rows with {newest} new ones", self.sample);
+            return refuse("onset.sample", value, "a fit may see at most 2500 rows of both");
+        }
+        if !(self.tolerance > 0.0 && self.tolerance <= 0.1) {
+            return refuse("onset.tolerance", self.tolerance.to_string(), "it must be in (0, 0.1]");
+        }
+        Ok(())
+    }
+}
+
+impl Refitter {
+    /// A sensor without a past. `features` are those of the rows that [`Refitter::push`] takes.
+    ///
+    /// # Errors
+    /// [`ScoreError::Option`] for an option outside its range.
+    pub fn new(
+        key: SensorKey,
+        features: &[String],
+        settings: &OnsetSettings,
+        options: &RefitOptions,
+    ) -> Result<Self, ScoreError> {
+        options.check(settings.rows)?;
+        let width = features.len();
+        let rows = settings.rows as f64;
+        let digest = Sha256::digest(key.to_string().as_bytes());
+        let seed = digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        Ok(Self {
+            fitter: Fitter {
+                width,
+                nu: options.nu,
+                gamma: options.gamma.unwrap_or(1.0 / width.max(1) as f64),
+                tolerance: options.tolerance,
+            },
+            features: features.to_vec(),
+            threshold: settings.threshold,
+            every: ((options.every * rows) as usize).max(1),
+            due: ((options.first * rows) as u64).max(ROWS_LEAST),
+            options: options.clone(),
+            key,
+            seen: 0,
+            from_us: i64::MAX,
+            to_us: i64::MIN,
+            sample: Vec::new(),
+            newest: VecDeque::new(),
+            vectors: Vec::new(),
+            chance: ChaCha8Rng::seed_from_u64(seed),
+        })
+    }
+
+    /// Takes the sensor's next row, and gives a model of all rows so far when one is due: it is for the
+    /// rows that follow. A row that is not finite is left out.
+    ///
+    /// # Panics
+    /// When the row has another number of values than there are features.
+    pub fn push(&mut self, end_us: i64, row: &[f64]) -> Option<Result<ModelEntry, SkipReason>> {
+        assert_eq!(row.len(), self.fitter.width, "a row must have the model's features");
+        if !row.iter().all(|value| value.is_finite()) {
+            return None;
+        }
+        self.seen += 1;
+        self.from_us = self.from_us.min(end_us);
+        self.to_us = self.to_us.max(end_us);
+        self.draw(row);
+        self.newest.push_back(row.into());
+        if self.newest.len() > self.every {
+            self.newest.pop_front();
+        }
+        if self.seen < self.due {
+            return None;
+        }
+        self.due = self.seen + self.every as u64;
+        Some(self.fit().map_err(SkipReason::NotFitted))
+    }
+
+    /// Keeps each row of the past with the same chance: algorithm R (Vitter, 1985).
+    fn draw(&mut self, row: &[f64]) {
+        let width = self.fitter.width;
+        if self.sample.len() < self.options.sample * width {
+            self.sample.extend_from_slice(row);
+            return;
+        }
+        let place = self.chance.random_range(0..self.seen) as usize;
+        if place < self.options.sample {
+            self.sample[place * width..(place + 1) * width].copy_from_slice(row);
+        }
+    }
+
+    fn fit(&mut self) -> Result<ModelEntry, String> {
+        let width = self.fitter.width;
+        let mut rows = self.sample.clone();
+        // A fit with many support vectors must not make the next one larger without end.
+        let room = (ROWS_MOST * width).saturating_sub(rows.len() + self.newest.len() * width);
+        rows.extend(self.vectors.iter().take(room - room % width));
+        rows.extend(self.newest.iter().flatten());
+        let (mean, scale) = scaler(rows.chunks_exact(width), width);
+        if !scale.iter().all(|s| s.is_finite()) {
+            return Err(format!("its values are too large to be standardised (mean {mean:?})"));
+        }
+        let step = |(i, value): (usize, &f64)| (value - mean[i % width]) / scale[i % width];
+        let standardised: Vec<f64> = rows.iter().enumerate().map(step).collect();
+        let fitted = self.fitter.fit(&standardised)?;
+        let back = |(i, value): (usize, &f64)| value * scale[i % width] + mean[i % width];
+        self.vectors = fitted.vectors.iter().enumerate().map(back).collect();
+        let svm = SvmParams::new(SvmParts {
+            mean,
+            scale,
+            vectors: fitted.vectors,
+            alpha: fitted.alpha,
+            gamma: self.fitter.gamma,
+            rho: fitted.rho,
+            score: SvmScore::Relative,
+        });
+        let training = TrainingSummary {
+            from_us: self.from_us,
+            to_us: self.to_us,
+            rows: self.seen,
+            rows_used: (rows.len() / width) as u64,
+            false_alarm_rate: None,
+        };
+        let entry = ModelEntry {
+            key: self.key.clone(),
+            features: self.features.clone(),
+            model: ModelParams::OneClassSvm(svm.map_err(|e| e.to_string())?),
+            threshold: self.threshold,
+            calibration: None,
+            training: Some(training),
+            source: "fitted anew".into(),
+        };
+        entry.check().map_err(|e| e.to_string())?;
+        Ok(entry)
+    }
+}

@@ -1,0 +1,121 @@
+//! Verdicts of consecutive rows of one sensor.
+
+use super::features::Rows;
+use super::onset::OnsetSettings;
+use super::output::{Output, Status};
+use super::view::{Ready, Slot};
+use crate::context::Fit;
+use crate::model::Model;
+
+/// Most features that a reason names.
+const MAX_REASONS: usize = 3;
+
+/// A feature is named in a reason when it is at least this much to blame as the first one.
+const REASON_SHARE: f64 = 0.1;
+
+/// Scores the rows by the champion's model.
+pub(super) fn champion(
+    slot: &Slot,
+    names: &[String],
+    rows: &Rows<'_>,
+    n_readings: &[u64],
+    min_readings: u64,
+    output: &mut Output,
+) {
+    let Slot::Ready(ready) = slot else {
+        n_readings.iter().for_each(|_| output.refuse(Status::NoModel, None));
+        return;
+    };
+    let scores = scores(ready, rows, n_readings.len(), output.take_scratch());
+    let version = Some(ready.version);
+    for (i, score) in scores.iter().copied().enumerate() {
+        let status = match rows.fit(i) {
+            _ if n_readings[i] < min_readings => Status::TooFewReadings,
+            Fit::Complete if score.is_finite() => Status::Ok,
+            Fit::Complete | Fit::Invalid => Status::InvalidFeatures,
+            Fit::WarmingUp => Status::WarmingUp,
+        };
+        if status != Status::Ok {
+            output.refuse(status, version);
+            continue;
+        }
+        let is_anomaly = score >= ready.threshold;
+        let severity = ready.severities.as_ref().map(|lookup| lookup.severity(score));
+        let reason = is_anomaly.then(|| reason(ready.model.as_ref(), names, rows.row(i)));
+        output.verdict(score, ready.threshold, is_anomaly, severity, reason, ready.version);
+    }
+    output.give_back(scores);
+}
+
+/// What the onset view's count says of a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Count {
+    /// Rows of the sensor so far, this one included.
+    pub seen: u64,
+    /// The row is the window's first one: a revision raises no alarm and ends no rest.
+    pub is_new: bool,
+    /// The window held as many readings as scoring asks for.
+    pub is_full: bool,
+}
+
+/// Scores the rows by the onset view's model. `resting` is the sensor's rest.
+pub(super) fn onset(
+    slot: &Slot,
+    settings: &OnsetSettings,
+    names: &[String],
+    rows: &Rows<'_>,
+    counts: &[Count],
+    resting: &mut u32,
+    output: &mut Output,
+) {
+    let ready = match slot {
+        Slot::Ready(ready) => Some(ready),
+        Slot::Unseen | Slot::Missing => None,
+    };
+    let mut scratch = output.take_scratch();
+    if let Some(ready) = ready {
+        scratch = scores(ready, rows, counts.len(), scratch);
+    }
+    for (i, count) in counts.iter().enumerate() {
+        let usable = count.is_full && rows.fit(i) == Fit::Complete;
+        let scored = ready.filter(|_| usable && scratch[i].is_finite());
+        let novelty = scored.map(|_| settings.novelty(scratch[i], count.seen));
+        let alarm = count.is_new.then(|| settings.alarm(novelty, count.seen, resting));
+        let reason = || {
+            let ready = scored.filter(|_| alarm == Some(true))?;
+            Some(reason(ready.model.as_ref(), names, rows.row(i)))
+        };
+        let alarm = novelty.and(alarm);
+        output.novelty(novelty, alarm, scored.map(|ready| ready.version), reason);
+    }
+    output.give_back(scratch);
+}
+
+/// The score of each row; of a row that is not finite nothing.
+fn scores(ready: &Ready, rows: &Rows<'_>, count: usize, mut scores: Vec<f64>) -> Vec<f64> {
+    scores.clear();
+    scores.resize(count, 0.0);
+    if rows.all_finite() {
+        ready.model.scores(rows.values, &mut scores);
+    } else {
+        for (i, score) in scores.iter_mut().enumerate() {
+            if rows.fit(i) != Fit::Invalid {
+                ready.model.scores(rows.row(i), std::slice::from_mut(score));
+            }
+        }
+    }
+    scores
+}
+
+/// The features most to blame for an anomaly, most first, as `stddev,mean`.
+fn reason(model: &dyn Model, names: &[String], row: &[f64]) -> String {
+    let mut blame = vec![0.0; names.len()];
+    model.blame(row, &mut blame);
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    // Stable, so that features that are equally to blame stand in the query's order.
+    order.sort_by(|a, b| blame[*b].total_cmp(&blame[*a]));
+    let least = (blame[order[0]] * REASON_SHARE).max(0.0);
+    let named = order.iter().enumerate().filter(|(i, f)| *i == 0 || blame[**f] > least);
+    let named: Vec<&str> = named.take(MAX_REASONS).map(|(_, f)| names[*f].as_str()).collect();
+    named.join(",")
+}

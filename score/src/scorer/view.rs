@@ -1,0 +1,155 @@
+//! One alias's models in force, and the features that they see.
+
+use std::sync::Arc;
+
+use tidegauge_flow::{KeySchema, SensorId, Sensors};
+
+use super::columns::Columns;
+use super::features::Features;
+use crate::calibration::Lookup;
+use crate::error::ScoreError;
+use crate::model::Model;
+use crate::registry::Models;
+use crate::set::describe;
+use crate::svm::prefetch;
+
+/// Rows between two steps of a prefetch: about what a line takes from memory.
+const AHEAD: usize = 2;
+
+/// The models of one alias.
+#[derive(Debug)]
+pub(super) struct View {
+    pub features: Features,
+    models: Option<Models>,
+    loaded: usize,
+    /// By [`SensorId`]; grows as sensors are seen.
+    slots: Vec<Slot>,
+    missing: usize,
+}
+
+/// What is known of one sensor's model.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Slot {
+    #[default]
+    Unseen,
+    Missing,
+    Ready(Box<Ready>),
+}
+
+/// A model that is ready to score.
+#[derive(Debug, Clone)]
+pub(super) struct Ready {
+    pub model: Arc<dyn Model>,
+    pub threshold: f64,
+    /// `None`: the model has no calibration.
+    pub severities: Option<Lookup>,
+    pub version: u64,
+}
+
+impl View {
+    /// A view without models.
+    pub fn new(columns: &mut Columns, wanted: &[String]) -> Result<Self, ScoreError> {
+        let features = Features::choose(columns, wanted)?;
+        Ok(Self { features, models: None, loaded: 0, slots: Vec::new(), missing: 0 })
+    }
+
+    /// Puts other models in force. Sensors are looked up anew.
+    ///
+    /// # Errors
+    /// When a model doesn't fit; the models in force stay so.
+    pub fn replace(
+        &mut self,
+        models: Option<Models>,
+        key: Option<&KeySchema>,
+    ) -> Result<(), ScoreError> {
+        if let Some(models) = &models {
+            self.check(models, key)?;
+        }
+        self.loaded = models.as_ref().map_or(0, |models| models.effective().count());
+        self.models = models;
+        self.slots.clear();
+        self.missing = 0;
+        Ok(())
+    }
+
+    /// Versions of the sets in force, newest first.
+    pub fn versions(&self) -> &[u64] {
+        self.models.as_ref().map_or(&[], Models::versions)
+    }
+
+    /// Models in force.
+    pub fn loaded(&self) -> usize {
+        self.loaded
+    }
+
+    /// Sensors without a model that were seen since the models were put in force.
+    pub fn missing(&self) -> usize {
+        self.missing
+    }
+
+    pub fn slot(&self, sensor: SensorId) -> &Slot {
+        &self.slots[sensor as usize]
+    }
+
+    pub fn look_up(&mut self, sensor: SensorId, sensors: &Sensors) {
+        let index = sensor as usize;
+        if index >= self.slots.len() {
+            // Room for every sensor of the lane, not beyond: the directory is bounded.
+            self.slots.resize_with(sensors.len().max(index + 1), Slot::default);
+        }
+        if !matches!(self.slots[index], Slot::Unseen) {
+            return;
+        }
+        let found = self.models.as_ref().and_then(|models| models.find(&sensors.key(sensor)));
+        self.slots[index] = match found {
+            Some((entry, version)) => {
+                let (model, threshold) = (entry.model.build(), entry.threshold);
+                let severities = entry.calibration.as_ref().map(Lookup::new);
+                Slot::Ready(Box::new(Ready { model, threshold, severities, version }))
+            }
+            None => {
+                self.missing += 1;
+                Slot::Missing
+            }
+        };
+    }
+
+    /// Brings the models of the rows to come nearer, step by step: each step reads what the one
+    /// before asked for.
+    pub fn prefetch(&self, coming: &[SensorId]) {
+        let ready = |ahead: usize| match self.slots.get(*coming.get(ahead)? as usize)? {
+            Slot::Ready(ready) => Some(ready),
+            Slot::Unseen | Slot::Missing => None,
+        };
+        if let Some(ready) = ready(2 * AHEAD) {
+            prefetch::value(&**ready);
+        }
+        if let Some(ready) = ready(AHEAD) {
+            prefetch::value(&*ready.model);
+        }
+        if let Some(ready) = ready(0) {
+            ready.model.prefetch();
+        }
+    }
+
+    fn check(&self, models: &Models, wanted: Option<&KeySchema>) -> Result<(), ScoreError> {
+        for set in models.sets() {
+            let key = &set.header.key;
+            if wanted != Some(key) {
+                let found = wanted.map_or("other columns".into(), describe);
+                let (set, expected) = (set.header.version, describe(key));
+                return Err(ScoreError::KeyMismatch { set, expected, found });
+            }
+        }
+        let misfit = |entry: &crate::entry::ModelEntry| entry.features != self.features.names();
+        match models.effective().find(|(entry, _)| misfit(entry)) {
+            Some((entry, set)) => Err(ScoreError::FeatureMismatch {
+                sensor: entry.key.to_string(),
+                set,
+                expected: entry.features.clone(),
+                found: self.features.names().to_vec(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
