@@ -1,6 +1,7 @@
-//! Models that users bring: files of scikit-learn, read without Python.
+//! Models that users bring: files of scikit-learn and libsvm, read without either.
 
 pub mod compression;
+pub mod libsvm;
 pub mod numpy;
 pub mod pickle;
 pub mod sklearn;
@@ -22,7 +23,7 @@ use crate::svm::SvmParams;
 const PREFIX: &str = "model_";
 
 /// Endings that are no part of the sensor's name.
-const ENDINGS: [&str; 4] = [".pkl", ".pickle", ".joblib", ".sav"];
+const ENDINGS: [&str; 6] = [".pkl", ".pickle", ".joblib", ".sav", ".model", ".libsvm"];
 
 /// Endings of compressed files, behind one of [`ENDINGS`] or alone. Those that are not read are
 /// here too: the reason is then their content, not their name.
@@ -38,11 +39,11 @@ pub const MAX_BYTES: usize = pickle::MAX_BYTES;
 pub type Imports = (Vec<ModelEntry>, Vec<(PathBuf, String)>);
 
 /// Reads files, and all files of folders (not of folders in them), each named `model_<key>_<key>`
-/// for its sensor. `features` are the columns that the models will see, in their order. A pickle
-/// may be compressed by zlib or gzip.
+/// for its sensor. `features` are the columns that the models will see, in their order. What a file
+/// is, its content says: text of libsvm, or a pickle, which zlib or gzip may have compressed.
 ///
 /// An imported model's threshold is exactly 0 (a row is an anomaly when its decision is not above
-/// 0).
+/// 0), unless the file has a scaling of [`libsvm`] that names another.
 pub fn import_files(paths: &[PathBuf], key: &KeySchema, features: &[String]) -> Imports {
     let (mut entries, mut refused): Imports = Default::default();
     let mut files = Vec::new();
@@ -106,7 +107,7 @@ fn pattern(key: &KeySchema) -> String {
 fn import_file(path: &Path, key: &KeySchema, features: &[String]) -> Result<ModelEntry, String> {
     let name = path.file_name().and_then(|name| name.to_str()).ok_or("its name is no text")?;
     let key = name_to_key(name, key)?;
-    let imported = read(&bytes(path)?)?;
+    let imported = read(&bytes(path)?, features.len())?;
     if let Some(fitted) = imported.features.filter(|fitted| fitted != features) {
         return Err(format!(
             "it was fitted on the features {fitted:?}, the query gives {features:?}"
@@ -147,7 +148,12 @@ struct Imported {
     written_by: String,
 }
 
-fn read(bytes: &[u8]) -> Result<Imported, String> {
+/// Picks the reader by how the content begins: no pickle begins like a text of libsvm.
+fn read(bytes: &[u8], width: usize) -> Result<Imported, String> {
+    if libsvm::is_libsvm(bytes) {
+        let libsvm::Imported { svm, features, threshold } = libsvm::read(bytes, width)?;
+        return Ok(Imported { svm, features, threshold, written_by: "libsvm".into() });
+    }
     let sklearn::Imported { svm, features, version } = sklearn::read(bytes)?;
     let version = version.unwrap_or_else(|| "of unknown version".into());
     let written_by = format!("scikit-learn {version}");

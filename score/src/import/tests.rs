@@ -80,7 +80,7 @@ fn versions_of_eight_years_give_their_own_decisions_by_every_scaler_and_compress
         let joblib = ["robust.joblib", "robust.joblib.z", "robust.joblib.gz"];
         for name in names.into_iter().chain(joblib) {
             let file = format!("{version}_{name}");
-            let imported = bytes(&folder.join(&file)).and_then(|content| super::read(&content));
+            let imported = bytes(&folder.join(&file)).and_then(|content| super::read(&content, 2));
             let imported = imported.expect(&file);
             let model = name.split('.').next().expect("a name");
             agree(&file, &imported.svm, &golden.decisions[model], &golden.rows);
@@ -88,6 +88,32 @@ fn versions_of_eight_years_give_their_own_decisions_by_every_scaler_and_compress
             assert_eq!(imported.threshold.to_bits(), 0.0f64.to_bits(), "{file}");
         }
     }
+}
+
+#[test]
+fn what_a_file_is_its_content_says_and_not_its_ending() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let features: Vec<String> = ["mean", "stddev"].map(String::from).into();
+    let text = "svm_type one_class\nkernel_type rbf\ngamma 1\nnr_class 2\ntotal_sv 1\nrho 0.5\n\
+                SV\n1 1:3 2:4\n";
+    let robust = |ending| format!("{DATA}/sklearn/versions/1.0.2_robust.{ending}");
+    fs::write(folder.path().join("model_1_1.pkl"), text).expect("writes");
+    fs::write(folder.path().join("model_1_2.model"), text).expect("writes");
+    fs::copy(robust("pkl"), folder.path().join("model_1_3.libsvm")).expect("copies");
+    fs::copy(robust("joblib.gz"), folder.path().join("model_1_4.joblib.z")).expect("copies");
+    fs::copy(robust("joblib.z"), folder.path().join("model_1_5")).expect("copies");
+    fs::write(folder.path().join("model_1_6.joblib.xz"), b"\xfd7zXZ\0 and so on").expect("writes");
+    let (entries, refused) = import_files(&[folder.path().to_path_buf()], &sensors(), &features);
+    let found: Vec<_> = entries.iter().map(|e| (e.key.to_string(), e.source.as_str())).collect();
+    let expected = [
+        ("1/1", "libsvm, model_1_1.pkl"),
+        ("1/2", "libsvm, model_1_2.model"),
+        ("1/3", "scikit-learn 1.0.2, model_1_3.libsvm"),
+        ("1/4", "scikit-learn 1.0.2, model_1_4.joblib.z"),
+        ("1/5", "scikit-learn 1.0.2, model_1_5"),
+    ];
+    assert_eq!(found, expected.map(|(key, source)| (key.to_string(), source)));
+    assert!(refused.len() == 1 && refused[0].1.contains("compressed by xz"), "{refused:?}");
 }
 
 #[test]
@@ -247,10 +273,12 @@ proptest! {
             "sklearn/versions/0.19.2_robust.joblib.z",
             "sklearn/versions/1.9.1_robust.joblib.gz",
             "sklearn/versions/1.9.1_centre.pkl",
+            "libsvm/one_class.model",
         ]),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cut in any::<prop::sample::Index>(),
         keep_whole in any::<bool>(),
+        width in 0usize..5,
     ) {
         let mut content = bytes(Path::new(&format!("{DATA}/{file}"))).expect("golden file");
         let mut packed = fs::read(format!("{DATA}/{file}")).expect("golden file");
@@ -264,7 +292,7 @@ proptest! {
             }
         }
         // Whatever comes of it: an error, or a model whose numbers were checked.
-        let _ = super::read(&content);
-        let _ = compression::unpack(&packed).map(|content| super::read(&content));
+        let _ = super::read(&content, width);
+        let _ = compression::unpack(&packed).map(|content| super::read(&content, width));
     }
 }
