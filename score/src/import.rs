@@ -20,7 +20,7 @@ use crate::set::describe;
 use crate::svm::SvmParams;
 
 /// What the name of a model's file begins with.
-const PREFIX: &str = "model_";
+pub(crate) const PREFIX: &str = "model_";
 
 /// Endings that are no part of the sensor's name.
 const ENDINGS: [&str; 6] = [".pkl", ".pickle", ".joblib", ".sav", ".model", ".libsvm"];

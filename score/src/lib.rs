@@ -1,5 +1,5 @@
 //! Window rows to predictions: models of sensors, training, calibration, the registry of model
-//! sets, and models brought from elsewhere.
+//! sets, and models that come from elsewhere or go there.
 //!
 //! **Invariant:** scoring does no I/O, reads no clock and keeps a row's model for the whole row; a
 //! row that cannot be scored says why and never gets an invented verdict. The registry sees storage
@@ -9,6 +9,7 @@
 pub mod calibration;
 pub mod entry;
 pub mod error;
+pub mod export;
 pub mod import;
 pub mod model;
 pub mod registry;
@@ -20,6 +21,7 @@ pub mod train;
 pub use calibration::Calibration;
 pub use entry::{ModelEntry, TrainingSummary};
 pub use error::ScoreError;
+pub use export::{export_libsvm, export_onnx, key_to_name};
 pub use import::{import_files, name_to_key};
 pub use model::{Model, ModelParams};
 pub use registry::{AliasRecord, Models, Registry, SetSummary};

@@ -5,7 +5,7 @@
 //! `svm_load_model` in libsvm's `svm.cpp`.
 //!
 //! *The scaling*: libsvm has none, and a Gaussian kernel on standardised features is not one on the
-//! raw ones. The export therefore writes the model on standardised features, and
+//! raw ones. [`crate::export_libsvm`] therefore writes the model on standardised features, and
 //! after the last support vector, where libsvm stops reading, lines that begin with `#`:
 //!
 //! ```text
