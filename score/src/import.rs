@@ -1,11 +1,15 @@
-//! Models that users bring: files of scikit-learn, read without Python.
+//! Models that users bring: files of scikit-learn and libsvm, read without either.
 
+pub mod compression;
+pub mod libsvm;
 pub mod numpy;
 pub mod pickle;
 pub mod sklearn;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use tidegauge_flow::{KeySchema, KeyValue, SensorKey};
@@ -13,24 +17,33 @@ use tidegauge_flow::{KeySchema, KeyValue, SensorKey};
 use crate::entry::ModelEntry;
 use crate::model::ModelParams;
 use crate::set::describe;
+use crate::svm::SvmParams;
 
 /// What the name of a model's file begins with.
-const PREFIX: &str = "model_";
+pub(crate) const PREFIX: &str = "model_";
 
 /// Endings that are no part of the sensor's name.
-const ENDINGS: [&str; 4] = [".pkl", ".pickle", ".joblib", ".sav"];
+const ENDINGS: [&str; 6] = [".pkl", ".pickle", ".joblib", ".sav", ".model", ".libsvm"];
+
+/// Endings of compressed files, behind one of [`ENDINGS`] or alone. Those that are not read are
+/// here too: the reason is then their content, not their name.
+const COMPRESSED: [&str; 6] = [".gz", ".z", ".bz2", ".xz", ".lzma", ".lz4"];
 
 /// Most files that one import looks at.
 pub const MAX_FILES: usize = 1_000_000;
+
+/// Most bytes that a file may have, as it is and unpacked.
+pub const MAX_BYTES: usize = pickle::MAX_BYTES;
 
 /// Models that were read, and files that were not with the reason.
 pub type Imports = (Vec<ModelEntry>, Vec<(PathBuf, String)>);
 
 /// Reads files, and all files of folders (not of folders in them), each named `model_<key>_<key>`
-/// for its sensor. `features` are the columns that the models will see, in their order.
+/// for its sensor. `features` are the columns that the models will see, in their order. What a file
+/// is, its content says: text of libsvm, or a pickle, which zlib or gzip may have compressed.
 ///
-/// An imported model's threshold is exactly 0: a row is an anomaly when its decision
-/// is not above 0.
+/// An imported model's threshold is exactly 0 (a row is an anomaly when its decision is not above
+/// 0), unless the file has a scaling of [`libsvm`] that names another.
 pub fn import_files(paths: &[PathBuf], key: &KeySchema, features: &[String]) -> Imports {
     let (mut entries, mut refused): Imports = Default::default();
     let mut files = Vec::new();
@@ -70,7 +83,10 @@ pub fn import_files(paths: &[PathBuf], key: &KeySchema, features: &[String]) -> 
 /// What is wrong with the name.
 pub fn name_to_key(name: &str, key: &KeySchema) -> Result<SensorKey, String> {
     let refuse = || format!("{name:?} does not name a sensor: expected {PREFIX}{}", pattern(key));
-    let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    let without = |name, endings: &[&str]| {
+        endings.iter().find_map(|ending| str::strip_suffix(name, ending)).unwrap_or(name)
+    };
+    let stem = without(without(name, &COMPRESSED), &ENDINGS);
     let rest = stem.strip_prefix(PREFIX).ok_or_else(refuse)?;
     let columns = key.columns();
     let mut parts: Vec<&str> = rest.rsplitn(columns.len(), '_').collect();
@@ -91,29 +107,57 @@ fn pattern(key: &KeySchema) -> String {
 fn import_file(path: &Path, key: &KeySchema, features: &[String]) -> Result<ModelEntry, String> {
     let name = path.file_name().and_then(|name| name.to_str()).ok_or("its name is no text")?;
     let key = name_to_key(name, key)?;
-    let size = fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if size > pickle::MAX_BYTES as u64 {
-        return Err(format!("it has {size} bytes; at most {} are read", pickle::MAX_BYTES));
-    }
-    let bytes = fs::read(path).map_err(|e| e.to_string())?;
-    let imported = sklearn::read(&bytes)?;
+    let imported = read(&bytes(path)?, features.len())?;
     if let Some(fitted) = imported.features.filter(|fitted| fitted != features) {
         return Err(format!(
             "it was fitted on the features {fitted:?}, the query gives {features:?}"
         ));
     }
-    let version = imported.version.unwrap_or_else(|| "of unknown version".into());
     let entry = ModelEntry {
         key,
         features: features.to_vec(),
         model: ModelParams::OneClassSvm(imported.svm),
-        threshold: 0.0,
+        threshold: imported.threshold,
         calibration: None,
         training: None,
-        source: format!("scikit-learn {version}, {name}"),
+        source: format!("{}, {name}", imported.written_by),
     };
     entry.check().map_err(|e| e.to_string())?;
     Ok(entry)
+}
+
+/// The bytes of a file of up to [`MAX_BYTES`], unpacked.
+fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() > MAX_BYTES {
+        return Err(format!("it has more than {MAX_BYTES} bytes, which is all that is read"));
+    }
+    match compression::unpack(&bytes)? {
+        Cow::Owned(content) => Ok(content),
+        Cow::Borrowed(_) => Ok(bytes),
+    }
+}
+
+/// What a file holds, whatever its format.
+struct Imported {
+    svm: SvmParams,
+    features: Option<Vec<String>>,
+    threshold: f64,
+    written_by: String,
+}
+
+/// Picks the reader by how the content begins: no pickle begins like a text of libsvm.
+fn read(bytes: &[u8], width: usize) -> Result<Imported, String> {
+    if libsvm::is_libsvm(bytes) {
+        let libsvm::Imported { svm, features, threshold } = libsvm::read(bytes, width)?;
+        return Ok(Imported { svm, features, threshold, written_by: "libsvm".into() });
+    }
+    let sklearn::Imported { svm, features, version } = sklearn::read(bytes)?;
+    let version = version.unwrap_or_else(|| "of unknown version".into());
+    let written_by = format!("scikit-learn {version}");
+    Ok(Imported { svm, features, threshold: 0.0, written_by })
 }
 
 /// The file itself, or the visible files of a folder by name.

@@ -1,5 +1,5 @@
 //! Window rows to predictions: models of sensors, training, calibration, the registry of model
-//! sets, and models brought from elsewhere.
+//! sets, and models that come from elsewhere or go there.
 //!
 //! **Invariant:** scoring does no I/O, reads no clock and keeps a row's model for the whole row; a
 //! row that cannot be scored says why and never gets an invented verdict. The registry sees storage
@@ -12,6 +12,7 @@ pub mod context;
 pub mod entry;
 pub mod error;
 mod exact;
+pub mod export;
 pub mod import;
 pub mod limits;
 pub mod model;
@@ -26,6 +27,7 @@ pub use backtest::{Backtest, TrainingRows, Tried};
 pub use calibration::Calibration;
 pub use entry::{ModelEntry, TrainingSummary};
 pub use error::ScoreError;
+pub use export::{export_libsvm, export_onnx, key_to_name};
 pub use import::{import_files, name_to_key};
 pub use limits::{Limit, LimitsParams};
 pub use model::{Model, ModelParams};

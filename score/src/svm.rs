@@ -156,6 +156,19 @@ impl SvmParams {
         self.score
     }
 
+    /// The threshold that -f has where the score has this one.
+    pub fn as_decision(&self, threshold: f64) -> f64 {
+        match self.score {
+            SvmScore::Decision => threshold,
+            SvmScore::Relative => threshold * self.rho,
+            // Every row is at least 0 away.
+            SvmScore::Distance { .. } if threshold <= 0.0 => self.rho - self.mass(),
+            SvmScore::Distance { unit } => {
+                -self.rho * (-self.gamma * (threshold * unit).powi(2)).exp_m1()
+            }
+        }
+    }
+
     /// The sum of all weights: f + rho of a row that sits on every support vector.
     pub fn mass(&self) -> f64 {
         self.alpha.iter().sum()

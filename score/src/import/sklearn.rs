@@ -1,4 +1,4 @@
-//! scikit-learn's one-class SVM, alone or behind a StandardScaler.
+//! scikit-learn's one-class SVM, alone or behind a StandardScaler or a RobustScaler.
 //!
 //! *Never read*: `n_support_`, which holds uninitialised memory in old files. What is not a
 //! Gaussian kernel on dense data is refused by name.
@@ -21,14 +21,11 @@ pub struct Imported {
     pub version: Option<String>,
 }
 
-/// Reads a pickle or an uncompressed joblib file.
+/// Reads a pickle or a joblib file that [`super::compression::unpack`] unpacked.
 ///
 /// # Errors
 /// What is wrong with it, for people.
 pub fn read(bytes: &[u8]) -> Result<Imported, String> {
-    if bytes.starts_with(&[0x78]) || bytes.starts_with(&[0x1f, 0x8b]) {
-        return Err("it is compressed: write it with compress=0".into());
-    }
     let pickle = Pickle::read(bytes).map_err(|e| e.to_string())?;
     let root = pickle.root();
     let state = state(&pickle, root)?;
@@ -41,10 +38,13 @@ pub fn read(bytes: &[u8]) -> Result<Imported, String> {
     let names: Vec<&str> = steps.iter().map(|step| class(&pickle, *step)).collect();
     let (scaler, svm) = match (names.as_slice(), steps.as_slice()) {
         (["OneClassSVM"], [svm]) => (None, *svm),
-        (["StandardScaler", "OneClassSVM"], [scaler, svm]) => (Some(*scaler), *svm),
+        (["StandardScaler" | "RobustScaler", "OneClassSVM"], [scaler, svm]) => {
+            (Some(*scaler), *svm)
+        }
         _ => {
             return Err(format!(
-                "it has the steps {names:?}; StandardScaler, OneClassSVM are read"
+                "it has the steps {names:?}; OneClassSVM is read, alone or behind StandardScaler \
+                 or RobustScaler"
             ));
         }
     };
@@ -125,15 +125,17 @@ fn gamma(of: &Fields<'_, '_>, width: usize) -> Result<f64, String> {
     }
 }
 
-/// Mean and scale; a scaler that doesn't use one of them leaves features as they are.
+/// What is subtracted and what then divides; a scaler that doesn't do one of them leaves features
+/// as they are.
 fn scaling(
     pickle: &Pickle<'_>,
     scaler: Value,
     width: usize,
 ) -> Result<(Vec<f64>, Vec<f64>), String> {
-    let of = Fields { pickle, class: "StandardScaler", state: state(pickle, scaler)? };
+    let class = class(pickle, scaler);
+    let of = Fields { pickle, class, state: state(pickle, scaler)? };
     let part = |switch: &str, name: &str, without: f64| {
-        if of.get(switch) == Some(Value::Bool(false)) {
+        if !of.is_on(switch)? {
             return Ok(vec![without; width]);
         }
         let found = of.array(&[name])?;
@@ -144,7 +146,13 @@ fn scaling(
             }
         }
     };
-    Ok((part("with_mean", "mean_", 0.0)?, part("with_std", "scale_", 1.0)?))
+    match class {
+        // A unit_variance is in scale_ already.
+        "RobustScaler" => {
+            Ok((part("with_centering", "center_", 0.0)?, part("with_scaling", "scale_", 1.0)?))
+        }
+        _ => Ok((part("with_mean", "mean_", 0.0)?, part("with_std", "scale_", 1.0)?)),
+    }
 }
 
 fn feature_names(pickle: &Pickle<'_>, of: Value) -> Result<Option<Vec<String>>, String> {
@@ -166,6 +174,16 @@ struct Fields<'a, 'b> {
 impl Fields<'_, '_> {
     fn get(&self, name: &str) -> Option<Value> {
         self.pickle.get(self.state, name)
+    }
+
+    /// Whether a setting is true, however Python or numpy spells it.
+    fn is_on(&self, name: &str) -> Result<bool, String> {
+        let value = self.get(name).ok_or_else(|| format!("its {} has no {name}", self.class))?;
+        match (value, number(self.pickle, value)) {
+            (Value::Bool(on), _) => Ok(on),
+            (_, Some(number)) => Ok(number != 0.0),
+            _ => Err(format!("its {name} is neither true nor false")),
+        }
     }
 
     /// The array under the first of the names that is there.

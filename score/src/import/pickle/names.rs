@@ -20,6 +20,8 @@ const ALLOWED: &[(&str, &str, &str, Call)] = &[
     ("sklearn.pipeline", "Pipeline", "Pipeline", Call::Class),
     ("sklearn.preprocessing.data", "StandardScaler", "StandardScaler", Call::Class),
     ("sklearn.preprocessing._data", "StandardScaler", "StandardScaler", Call::Class),
+    ("sklearn.preprocessing.data", "RobustScaler", "RobustScaler", Call::Class),
+    ("sklearn.preprocessing._data", "RobustScaler", "RobustScaler", Call::Class),
     ("sklearn.svm.classes", "OneClassSVM", "OneClassSVM", Call::Class),
     ("sklearn.svm._classes", "OneClassSVM", "OneClassSVM", Call::Class),
     ("numpy.core.multiarray", "_reconstruct", "numpy array", Call::Object),
@@ -31,6 +33,8 @@ const ALLOWED: &[(&str, &str, &str, Call)] = &[
     ("numpy", "dtype", "numpy.dtype", Call::Object),
     ("numpy", "ndarray", "numpy.ndarray", Call::Never),
     ("joblib.numpy_pickle", "NumpyArrayWrapper", JOBLIB_ARRAY, Call::Class),
+    // The joblib that scikit-learn brought along until 0.22.
+    ("sklearn.externals.joblib.numpy_pickle", "NumpyArrayWrapper", JOBLIB_ARRAY, Call::Class),
     ("collections", "OrderedDict", "OrderedDict", Call::Object),
     ("copyreg", "_reconstructor", "copyreg._reconstructor", Call::Reconstruct),
     ("copy_reg", "_reconstructor", "copyreg._reconstructor", Call::Reconstruct),
