@@ -1,7 +1,7 @@
 //! One model per sensor from its own normal windows.
 //!
-//! *How scores and thresholds are set*: a model of the first half of the rows says how far the second
-//! half goes; see `threshold`. *Stated sampling*: of more rows than the cap, evenly spaced ones in time
+//! *How scores and thresholds are set*: models of some of the rows say how far others go, which they
+//! don't know; see `threshold`. *Stated sampling*: of more rows than the cap, evenly spaced ones in time
 //! are used. Training has no randomness: the same rows give the same model.
 
 pub(crate) mod fit;
@@ -210,7 +210,11 @@ fn train_sensor(
     };
     let not_fitted = |e: String| SkipReason::NotFitted(e);
     let fitted = fitter.fit(&samples.standardised).map_err(not_fitted)?;
-    let held_out = threshold::HeldOut::new(&fitter, &samples).map_err(not_fitted)?;
+    let held_out = match options.threshold {
+        Threshold::Score(_) => threshold::HeldOut::second_half(&fitter, &samples),
+        Threshold::FalseAlarmRate(_) => threshold::HeldOut::folds(&fitter, &samples),
+    };
+    let held_out = held_out.map_err(not_fitted)?;
     let unit = held_out.unit(options.unit_min);
     let threshold = match options.threshold {
         Threshold::Score(score) => score,

@@ -1,11 +1,14 @@
 //! How far normal windows go, seen by a model that does not know them.
 //!
-//! A model of the first half of the rows looks at the second half, as the model in force will look at
-//! the future. Scores can't be extrapolated: far out they all come to rho. Depths can, ln(rho / kernel
-//! mass) / gamma: the squared distance beyond the boundary in standard deviations, negative inside and
-//! without an end. The excess of held-out depths over their 90 % quantile is taken as exponential
-//! (peaks over threshold with shape 0), which is what the squared distance of normally distributed
-//! features has.
+//! Which windows it does not know depends on what is asked. A *distance* that is given is measured in
+//! units of what a model of the first half of the rows makes of the second half: as the model in force
+//! will look at the future, drift included. A *rate* is asked of windows like those that were trained on:
+//! five folds of time blocks, so that each phase of a cycle is known and unknown to some model.
+//!
+//! Scores can't be extrapolated: far out they all come to rho. Depths can, ln(rho / kernel mass) / gamma:
+//! the squared distance beyond the boundary in standard deviations, negative inside and without an end.
+//! The excess of held-out depths over their 90 % quantile is taken as exponential (peaks over threshold
+//! with shape 0), which is what the squared distance of normally distributed features has.
 
 use super::fit::Fitter;
 use super::samples::{Samples, scaler};
@@ -23,7 +26,12 @@ const LEAST: f64 = 0.1;
 /// must not make a model that nothing is an anomaly for.
 const MOST_EXPONENT: f64 = 20.7;
 
-/// Depths of the second half of the rows, in their order.
+const FOLDS: usize = 5;
+
+/// Time blocks that rows are cut into; every fifth belongs to the same fold.
+const BLOCKS: usize = 20;
+
+/// Depths of rows that models did not know.
 #[derive(Debug)]
 pub(super) struct HeldOut {
     depths: Vec<f64>,
@@ -31,22 +39,38 @@ pub(super) struct HeldOut {
 }
 
 impl HeldOut {
+    /// The second half, by a model of the first half.
+    ///
     /// # Errors
-    /// When the first half can't be fitted.
-    pub fn new(fitter: &Fitter, samples: &Samples) -> Result<Self, String> {
+    /// When it can't be fitted.
+    pub fn second_half(fitter: &Fitter, samples: &Samples) -> Result<Self, String> {
+        let rows = samples.standardised.split_at(samples.half * fitter.width);
+        Self::checked(depths(fitter, rows.0, rows.1)?, fitter.gamma)
+    }
+
+    /// Every row, by a model of the other folds.
+    ///
+    /// # Errors
+    /// When a fold can't be fitted.
+    pub fn folds(fitter: &Fitter, samples: &Samples) -> Result<Self, String> {
         let width = fitter.width;
-        let (known, held) = samples.standardised.split_at(samples.half * width);
-        // By what the first half knows: its own scale is a part of its model.
-        let (mean, scale) = scaler(known.chunks_exact(width), width);
-        let step = |(i, value): (usize, &f64)| (value - mean[i % width]) / scale[i % width];
-        let known: Vec<f64> = known.iter().enumerate().map(step).collect();
-        let held: Vec<f64> = held.iter().enumerate().map(step).collect();
-        let fitted = fitter.fit(&known)?;
-        let packed = fitter.pack(&fitted)?;
-        let depth = |row: &[f64]| (fitted.rho.ln() - packed.log_mass(row)) / fitter.gamma;
-        let depths: Vec<f64> = held.chunks_exact(width).map(depth).collect();
+        let n = samples.standardised.len() / width;
+        let block = (n / BLOCKS).max(1);
+        let mut all = Vec::with_capacity(n);
+        for fold in 0..FOLDS {
+            let rows = |held: bool| -> Vec<f64> {
+                let rows = samples.standardised.chunks_exact(width).enumerate();
+                let rows = rows.filter(|(i, _)| (i / block % FOLDS == fold) == held);
+                rows.flat_map(|(_, row)| row).copied().collect()
+            };
+            all.extend(depths(fitter, &rows(false), &rows(true))?);
+        }
+        Self::checked(all, fitter.gamma)
+    }
+
+    fn checked(depths: Vec<f64>, gamma: f64) -> Result<Self, String> {
         match depths.iter().all(|depth| depth.is_finite()) {
-            true => Ok(Self { depths, gamma: fitter.gamma }),
+            true => Ok(Self { depths, gamma }),
             false => Err("its rows lie farther apart than numbers go".into()),
         }
     }
@@ -81,6 +105,20 @@ impl HeldOut {
         let far = self.distances().filter(|d| *d >= distance).count();
         far as f64 / self.depths.len() as f64
     }
+}
+
+/// How far a model of some rows sees others beyond its boundary.
+fn depths(fitter: &Fitter, known: &[f64], held: &[f64]) -> Result<Vec<f64>, String> {
+    let width = fitter.width;
+    // The scale is a part of the model: it must not know the others either.
+    let (mean, scale) = scaler(known.chunks_exact(width), width);
+    let step = |(i, value): (usize, &f64)| (value - mean[i % width]) / scale[i % width];
+    let known: Vec<f64> = known.iter().enumerate().map(step).collect();
+    let held: Vec<f64> = held.iter().enumerate().map(step).collect();
+    let fitted = fitter.fit(&known)?;
+    let packed = fitter.pack(&fitted)?;
+    let depth = |row: &[f64]| (fitted.rho.ln() - packed.log_mass(row)) / fitter.gamma;
+    Ok(held.chunks_exact(width).map(depth).collect())
 }
 
 /// Linear between the two nearest ranks; `sorted` is not empty.
