@@ -2,7 +2,8 @@
 //! refits sensors whose time has come and publishes. Lanes take the models up at an epoch's end.
 //!
 //! *Why from the lake*: what a model has seen is then what readers see, and any process may do it. A round
-//! that fails or a process that dies loses nothing but work; the next one reads the same rows.
+//! that fails or a process that dies loses nothing but work: the next one reads the same rows, takes up
+//! each sensor at the model that was published last, and goes on as if nothing had happened.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -91,7 +92,9 @@ impl Trainer {
     /// # Errors
     /// When the features are not the query's.
     pub fn new(pipeline: &Arc<Pipeline>, onset: &Onset) -> Result<Self> {
-        let follower = Follower::new(&pipeline.scorer()?, &onset.refit, onset.fit_threads)?;
+        let last = pipeline.registry.resolve(&onset.alias)?;
+        let scorer = pipeline.scorer()?;
+        let follower = Follower::new(&scorer, &onset.refit, onset.fit_threads, last)?;
         let (pipeline, alias) = (pipeline.clone(), onset.alias.clone());
         Ok(Self { pipeline, alias, follower, read: BTreeMap::new() })
     }

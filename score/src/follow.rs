@@ -12,6 +12,7 @@ use crate::context::{Expression, Fit, Histories, Needs};
 use crate::entry::ModelEntry;
 use crate::error::ScoreError;
 use crate::refit::{RefitOptions, Refitter};
+use crate::registry::Models;
 use crate::scorer::{OnsetSettings, Scorer};
 use crate::train::SkipReason;
 
@@ -29,13 +30,16 @@ pub struct Follower {
     /// Those whose fit is due, in the order in which it fell due.
     due: VecDeque<SensorId>,
     pool: rayon::ThreadPool,
+    /// The models that were fitted in earlier lives.
+    last: Option<Models>,
 }
 
 /// A fit and what came of it.
 pub type Fitted = (SensorKey, Result<ModelEntry, SkipReason>);
 
 impl Follower {
-    /// Follows no sensor yet. The scorer says which columns there are and what its onset view sees.
+    /// Follows no sensor yet. The scorer says which columns there are and what its onset view sees;
+    /// `last` are the models that were published before, for sensors to take up where they were.
     ///
     /// # Errors
     /// [`ScoreError::Option`] for an option outside its range, when the scorer has no onset view, or when
@@ -44,6 +48,7 @@ impl Follower {
         scorer: &Scorer,
         options: &RefitOptions,
         threads: usize,
+        last: Option<Models>,
     ) -> Result<Self, ScoreError> {
         let Some((settings, expressions)) = scorer.onset_settings() else {
             let expected = "following needs the onset view";
@@ -69,6 +74,7 @@ impl Follower {
             refitters: Vec::new(),
             due: VecDeque::new(),
             pool,
+            last,
         })
     }
 
@@ -142,12 +148,12 @@ impl Follower {
             return Ok(*id);
         }
         let id = self.refitters.len() as SensorId;
-        self.refitters.push(Refitter::new(
-            key.clone(),
-            &self.names,
-            &self.settings,
-            &self.options,
-        )?);
+        let (names, settings) = (&self.names, &self.settings);
+        let mut refitter = Refitter::new(key.clone(), names, settings, &self.options)?;
+        if let Some((entry, _)) = self.last.as_ref().and_then(|models| models.find(key)) {
+            refitter.resume(entry);
+        }
+        self.refitters.push(refitter);
         self.ids.insert(key.clone(), id);
         Ok(id)
     }

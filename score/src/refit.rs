@@ -141,6 +141,18 @@ impl Refitter {
         })
     }
 
+    /// Takes up where this model was fitted, in an earlier life: rows up to there are told again, and
+    /// nothing is due before the fit that would have come next. Another kind of model is not looked at.
+    pub fn resume(&mut self, last: &ModelEntry) {
+        let (ModelParams::OneClassSvm(svm), Some(training)) = (&last.model, last.training) else {
+            return;
+        };
+        if svm.width() == self.fitter.width {
+            self.vectors = rows_of(svm.vectors(), svm.mean(), svm.scale());
+            self.due = training.rows + self.every as u64;
+        }
+    }
+
     /// The sensor.
     pub fn key(&self) -> &SensorKey {
         &self.key
@@ -210,8 +222,7 @@ impl Refitter {
         let step = |(i, value): (usize, &f64)| (value - mean[i % width]) / scale[i % width];
         let standardised: Vec<f64> = rows.iter().enumerate().map(step).collect();
         let fitted = self.fitter.fit(&standardised)?;
-        let back = |(i, value): (usize, &f64)| value * scale[i % width] + mean[i % width];
-        self.vectors = fitted.vectors.iter().enumerate().map(back).collect();
+        self.vectors = rows_of(&fitted.vectors, &mean, &scale);
         let svm = SvmParams::new(SvmParts {
             mean,
             scale,
@@ -240,4 +251,11 @@ impl Refitter {
         entry.check().map_err(|e| e.to_string())?;
         Ok(entry)
     }
+}
+
+/// Standardised vectors as the rows that they were.
+fn rows_of(vectors: &[f64], mean: &[f64], scale: &[f64]) -> Vec<f64> {
+    let width = mean.len();
+    let back = |(i, value): (usize, &f64)| value * scale[i % width] + mean[i % width];
+    vectors.iter().enumerate().map(back).collect()
 }

@@ -94,7 +94,8 @@ fn fm_56_a_backtest_is_what_a_stream_says_with_the_same_models_at_the_same_rows(
     // taken up by another scorer in the middle.
     let new = || backtest.scorer(200).expect("good settings");
     let mut scorer = new();
-    let mut follower = Follower::new(&scorer, &RefitOptions::default(), 2).expect("good options");
+    let mut follower =
+        Follower::new(&scorer, &RefitOptions::default(), 2, None).expect("good options");
     let mut newest: std::collections::BTreeMap<SensorKey, ModelEntry> = Default::default();
     let champions = tried.iter().map(|t| t.champion.clone().expect("trained")).collect::<Vec<_>>();
     let set = |entries: Vec<ModelEntry>, version| {
