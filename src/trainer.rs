@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -22,15 +24,17 @@ use tidegauge_sink::{FileRef, Table, View};
 use crate::config::Onset;
 use crate::pipeline::Pipeline;
 
-/// Most models that one round fits: it publishes what it has, and the rest waits for the next round.
-const FITS_MAX: usize = 500;
+/// Most models that one round fits: it publishes what it has, and the rest is the next round's, which
+/// then comes at once.
+const FITS_MAX: usize = 50;
 
 /// Moves of the alias that are kept, with the sets that they lead to.
 const MOVES_KEPT: usize = 100;
 
 /// The thread that trains; told to end when this is dropped.
 pub struct TrainerThread {
-    _ends: Sender<()>,
+    ends: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl TrainerThread {
@@ -42,20 +46,36 @@ impl TrainerThread {
         let Some(onset) = pipeline.config.models.onset.clone().filter(|onset| onset.fit) else {
             return Ok(None);
         };
-        let mut trainer = Trainer::new(pipeline, &onset)?;
+        Self::follow(Trainer::new(pipeline, &onset)?, onset.fit_every).map(Some)
+    }
+
+    /// Lets a trainer do its rounds from now on.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn follow(mut trainer: Trainer, every: Duration) -> Result<Self> {
         let (ends, ended) = bounded::<()>(0);
         let body = move || {
-            loop {
-                let wait = trainer.pipeline.jitter(onset.fit_every);
-                match ended.recv_timeout(wait) {
-                    Err(RecvTimeoutError::Timeout) => trainer.round_and_tell(),
-                    _ => return,
-                }
+            let mut wait = trainer.pipeline.jitter(every);
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(wait) {
+                let waiting = trainer.round_and_tell();
+                wait = if waiting > 0 { Duration::ZERO } else { trainer.pipeline.jitter(every) };
             }
         };
         let spawned = std::thread::Builder::new().name("trainer".into()).spawn(body);
-        spawned.context("cannot start the thread that trains")?;
-        Ok(Some(Self { _ends: ends }))
+        let thread = spawned.context("cannot start the thread that trains")?;
+        Ok(Self { ends: Some(ends), thread: Some(thread) })
+    }
+}
+
+impl Drop for TrainerThread {
+    /// Waits for a round that is under way: half of a publication is none, but it would be work lost.
+    fn drop(&mut self) {
+        self.ends.take();
+        if let Some(thread) = self.thread.take() {
+            // What a panic has to say is in the log already.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -99,7 +119,8 @@ impl Trainer {
         Ok(Self { pipeline, alias, follower, read: BTreeMap::new() })
     }
 
-    fn round_and_tell(&mut self) {
+    /// How many sensors wait for the next round.
+    fn round_and_tell(&mut self) -> usize {
         let metrics = self.pipeline.metrics.clone();
         match self.round() {
             Ok(round) => {
@@ -110,11 +131,13 @@ impl Trainer {
                     let Round { rows, fitted, failed, waiting, .. } = round;
                     tracing::info!(set, rows, fitted, failed, waiting, "models fitted anew");
                 }
+                round.waiting
             }
             Err(error) => {
                 metrics.model_refit_failures.inc();
                 let error = format!("{error:#}");
                 tracing::warn!(error, "models are not fitted anew; it is tried again");
+                0
             }
         }
     }
