@@ -313,3 +313,35 @@ fn sensors_train_side_by_side_in_their_order_and_progress_counts_them() {
     assert_eq!(report.skipped[0].0.to_string(), "3");
     assert_eq!(most.into_inner(), 8);
 }
+
+/// False alarms of 200 stationary sensors on fresh windows, as shares of what was asked.
+fn false_alarms(rate: f64, training: usize, fresh: usize, options: &TrainOptions) -> f64 {
+    let sensors: Vec<(SensorRows, Simulated)> = (0..200)
+        .map(|seed| {
+            let mut simulated = Simulated::new(Kind::Gaussian, 80_000 + seed);
+            let normal = |w| features(simulated.window(w).into_iter().map(|(value, _)| value));
+            (sensor(seed as i64, 4, (0..training).flat_map(normal).collect()), simulated)
+        })
+        .collect();
+    let options = TrainOptions { threshold: Threshold::FalseAlarmRate(rate), ..options.clone() };
+    let flagged: usize = sensors
+        .into_par_iter()
+        .map(|(rows, mut simulated)| {
+            let entry = one(4, rows, &options).expect("fits");
+            let normal = |w| features(simulated.window(w).into_iter().map(|(value, _)| value));
+            let rows: Vec<f64> = (0..fresh).flat_map(normal).collect();
+            is_anomaly(&entry, &rows).into_iter().filter(|anomaly| *anomaly).count()
+        })
+        .sum();
+    flagged as f64 / (200 * fresh) as f64 / rate
+}
+
+#[test]
+fn fm_51_false_alarms_on_fresh_normal_windows_are_what_was_asked() {
+    // One a day to one in thirty days, of windows of a minute.
+    for (days, fresh) in [(1.0, 1_000), (7.0, 3_000), (30.0, 12_000)] {
+        let share = false_alarms(1.0 / (days * 1440.0), 500, fresh, &TrainOptions::default());
+        println!("one in {days} days: {share:.2} of what was asked");
+        assert!((0.5..=2.0).contains(&share), "one in {days} days: {share:.2} of what was asked");
+    }
+}
