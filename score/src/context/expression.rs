@@ -8,17 +8,25 @@ pub(crate) const ROWS_MAX: usize = 1_000;
 /// Rows that a rolling feature looks at, at least.
 const LEAST: usize = 2;
 
+/// Spans that an exponentially weighted mean looks at: all that lies before them would weigh less than
+/// exp(-8), 0.04 % of the mean.
+const SPANS: usize = 4;
+
 /// Days that a feature may look back, at most.
 pub(crate) const DAYS_MAX: usize = 28;
 
 /// The functions with what each gives, for messages and documentation.
-pub const FUNCTIONS: [(&str, &str); 9] = [
+pub const FUNCTIONS: [(&str, &str); 10] = [
     ("diff(column)", "the difference to the row before"),
     ("rolling_mean(column, rows)", "the mean of the last rows, this one included"),
     ("rolling_std(column, rows)", "their standard deviation (of the population)"),
     ("rolling_min(column, rows)", "the least of them"),
     ("rolling_max(column, rows)", "the greatest of them"),
     ("rolling_slope(column, rows)", "the least-squares slope of them, per row"),
+    (
+        "ewma(column, rows)",
+        "their exponentially weighted mean, alpha = 2 / (rows + 1), over the last 4 x rows rows",
+    ),
     ("hour_sin", "sin of the hour of day of window_end in UTC, 24 hours a turn"),
     ("hour_cos", "cos of it"),
     (
@@ -133,6 +141,11 @@ pub(crate) fn parse(
         ("same_time_gap", [of, days]) => {
             let days = number(days, DAYS_MAX)?;
             return Ok(Expression::SameTimeGap { column: column(of)?, days });
+        }
+        ("ewma", [of, span]) => {
+            let span = number(span, ROWS_MAX / SPANS)?;
+            let (rows, what) = (span * SPANS, Rolling::Ewma(span));
+            return Ok(Expression::Rolling { column: column(of)?, rows, what });
         }
         ("rolling_mean", [_, _]) => Rolling::Mean,
         ("rolling_std", [_, _]) => Rolling::Std,
