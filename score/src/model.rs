@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::gaussian::{GaussianModel, GaussianParams};
 use crate::limits::{LimitsModel, LimitsParams};
 use crate::svm::{SvmModel, SvmParams};
 
@@ -40,6 +41,8 @@ pub enum ModelParams {
     OneClassSvm(SvmParams),
     /// A range for each feature.
     StaticLimits(LimitsParams),
+    /// A mean and a standard deviation for each feature.
+    Gaussian(GaussianParams),
 }
 
 impl ModelParams {
@@ -48,6 +51,7 @@ impl ModelParams {
         match self {
             Self::OneClassSvm(_) => SvmModel::KIND,
             Self::StaticLimits(_) => LimitsModel::KIND,
+            Self::Gaussian(_) => GaussianModel::KIND,
         }
     }
 
@@ -56,6 +60,7 @@ impl ModelParams {
         match self {
             Self::OneClassSvm(svm) => svm.width(),
             Self::StaticLimits(limits) => limits.limits().len(),
+            Self::Gaussian(gaussian) => gaussian.width(),
         }
     }
 
@@ -64,6 +69,7 @@ impl ModelParams {
         match self {
             Self::OneClassSvm(svm) => Arc::new(SvmModel::new(svm)),
             Self::StaticLimits(limits) => Arc::new(LimitsModel::new(limits)),
+            Self::Gaussian(gaussian) => Arc::new(GaussianModel::new(gaussian)),
         }
     }
 
@@ -72,6 +78,7 @@ impl ModelParams {
         match self {
             Self::OneClassSvm(_) => None,
             Self::StaticLimits(limits) => Some(Stored::of(limits)),
+            Self::Gaussian(gaussian) => Some(Stored::of(gaussian)),
         }
     }
 
@@ -82,6 +89,7 @@ impl ModelParams {
     pub(crate) fn from_stored(kind: &str, stored: &Stored) -> Result<Self, String> {
         match kind {
             LimitsModel::KIND => stored.read().map(Self::StaticLimits),
+            GaussianModel::KIND => stored.read().map(Self::Gaussian),
             _ => Err(format!("its kind is {kind:?}, which this program does not know")),
         }
     }

@@ -6,6 +6,7 @@ use tidegauge_flow::{KeyColumn, KeyType, KeyValue};
 use super::*;
 use crate::calibration::Calibration;
 use crate::entry::TrainingSummary;
+use crate::gaussian::GaussianParams;
 use crate::model::ModelParams;
 use crate::svm::{SvmParams, SvmParts};
 
@@ -59,7 +60,10 @@ fn rich_set() -> ModelSet {
         rows_used: 299,
         false_alarm_rate: Some(1.0 / 3.0),
     });
-    let entries = vec![entry(key(2, ""), 0.1), trained, entry(key(2, "b"), -0.0)];
+    let mut gaussian = entry(key(5, "c"), 0.0);
+    let params = GaussianParams::new(vec![0.1 + 0.2], vec![1.0 / 3.0]);
+    gaussian.model = ModelParams::Gaussian(params.expect("numbers"));
+    let entries = vec![entry(key(2, ""), 0.1), trained, entry(key(2, "b"), -0.0), gaussian];
     ModelSet::new(header(3, Some(2)), entries).expect("a good set")
 }
 

@@ -5,8 +5,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use tidegauge_flow::KeyValue;
 
-use super::*;
+use super::{Kind as ModelKind, *};
 use crate::svm::PackedSvm;
+
+mod gaussian;
 
 #[derive(Deserialize)]
 struct Case {
