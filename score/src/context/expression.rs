@@ -152,18 +152,19 @@ pub(crate) fn parse(
         ("rolling_min", [_, _]) => Rolling::Min,
         ("rolling_max", [_, _]) => Rolling::Max,
         ("rolling_slope", [_, _]) => Rolling::Slope,
-        _ => {
-            let known: Vec<_> = FUNCTIONS.iter().map(|(name, _)| *name).collect();
-            let lists = "state(column), onset(column)";
-            let known = known.join(", ");
-            return Err(format!("is neither a column nor one of {known}, {lists}"));
-        }
+        _ => return Err(unknown()),
     };
     let rows = number(arguments[1], ROWS_MAX)?;
     if rows < LEAST {
         return Err(format!("looks at {rows} rows: it needs at least {LEAST}"));
     }
     Ok(Expression::Rolling { column: column(arguments[0])?, rows, what })
+}
+
+fn unknown() -> String {
+    let known: Vec<_> = FUNCTIONS.iter().map(|(name, _)| *name).collect();
+    let known = known.join(", ");
+    format!("is neither a column nor one of {known}, state(column), onset(column)")
 }
 
 /// The function and its arguments of `function(a, b)`, without the blanks around them.
