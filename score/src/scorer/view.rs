@@ -56,7 +56,7 @@ impl View {
     /// Puts other models in force. Sensors are looked up anew.
     ///
     /// # Errors
-    /// When a model doesn't fit; the models in force stay so.
+    /// When a model doesn't fit or can't be built; the models in force stay so.
     pub fn replace(
         &mut self,
         models: Option<Models>,
@@ -101,9 +101,11 @@ impl View {
             return;
         }
         let found = self.models.as_ref().and_then(|models| models.find(&sensors.key(sensor)));
-        self.slots[index] = match found {
-            Some((entry, version)) => {
-                let (model, threshold) = (entry.model.build(), entry.threshold);
+        // What may fail was built when the models were put in force, and stays built.
+        let built = found.and_then(|(entry, version)| Some((entry.build().ok()?, entry, version)));
+        self.slots[index] = match built {
+            Some((model, entry, version)) => {
+                let threshold = entry.threshold;
                 let severities = entry.calibration.as_ref().map(Lookup::new);
                 Slot::Ready(Box::new(Ready { model, threshold, severities, version }))
             }
@@ -149,7 +151,10 @@ impl View {
                 expected: entry.features.clone(),
                 found: self.features.names().to_vec(),
             }),
-            None => Ok(()),
+            None => {
+                let mut unsure = models.effective().filter(|(entry, _)| entry.model.needs_more());
+                unsure.try_for_each(|(entry, _)| entry.build().map(|_| ()))
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ fn one(width: usize, rows: SensorRows, options: &TrainOptions) -> Result<ModelEn
 
 fn is_anomaly(entry: &ModelEntry, rows: &[f64]) -> Vec<bool> {
     let mut scores = vec![0.0; rows.len() / entry.features.len()];
-    entry.model.build().scores(rows, &mut scores);
+    entry.model.build().expect("builds").scores(rows, &mut scores);
     scores.into_iter().map(|score| score >= entry.threshold).collect()
 }
 
