@@ -78,7 +78,7 @@ pub enum Command {
         after_help = "Example:\n  tidegauge backtest readings.csv -c tidegauge.toml -o tried --train-fraction 0.3 --labels events.csv"
     )]
     Backtest(Backtest),
-    /// Import, list and show models, and move aliases
+    /// Import, export, list and show models, and move aliases
     #[command(
         subcommand,
         after_help = "Example:\n  tidegauge models import models/ -c tidegauge.toml"
@@ -170,6 +170,9 @@ pub struct Train {
     /// The alias that is moved to the new models [default: the configured one]
     #[arg(long)]
     pub alias: Option<String>,
+    /// Fit the onset view's models anew, beside a run, until stopped
+    #[arg(long, conflicts_with_all = ["inputs", "from", "to", "alias"])]
+    pub follow: bool,
 }
 
 #[derive(Debug, Args)]
@@ -198,7 +201,7 @@ pub struct Backtest {
 
 #[derive(Debug, Subcommand)]
 pub enum Models {
-    /// Import scikit-learn pickles of StandardScaler and OneClassSVM, named model_KEY_KEY
+    /// Import models of scikit-learn (pickle, joblib) and libsvm, named model_KEY_KEY
     Import {
         /// Files, or folders of files
         #[arg(required = true, value_name = "PATH")]
@@ -218,6 +221,26 @@ pub enum Models {
         #[command(flatten)]
         configured: Configured,
     },
+    /// Make an alias mean what it meant before its last move
+    Rollback {
+        /// The alias [default: the configured one]
+        name: Option<String>,
+        #[command(flatten)]
+        configured: Configured,
+    },
+    /// Write models as files, named model_KEY_KEY
+    Export {
+        /// The folder
+        #[arg(short = 'o', long = "output", value_name = "DIR")]
+        folder: PathBuf,
+        /// What is written
+        #[arg(long, value_enum, default_value = "onnx")]
+        format: ExportFormat,
+        /// The set's version [default: the one that the configured alias means]
+        version: Option<u64>,
+        #[command(flatten)]
+        configured: Configured,
+    },
     /// Make an alias mean a version
     Alias {
         /// The alias
@@ -227,6 +250,14 @@ pub enum Models {
         #[command(flatten)]
         configured: Configured,
     },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ExportFormat {
+    /// For ONNX Runtime and whatever else runs ONNX
+    Onnx,
+    /// libsvm's text, with the scaling behind the vectors
+    Libsvm,
 }
 
 #[derive(Debug, Args)]

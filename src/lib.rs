@@ -24,6 +24,7 @@ mod signals;
 pub mod spill;
 mod split;
 mod tables;
+pub mod trainer;
 pub mod worker;
 
 use std::process::ExitCode;

@@ -184,7 +184,7 @@ impl Backtest {
         let seen = scorer.onset_features_of(base, false);
         let each = seen.window_end_us.iter().zip(seen.rows.chunks_exact(names.len())).enumerate();
         let fits = each.filter_map(|(row, (end_us, features))| {
-            refitter.push(*end_us, features).map(|fit| (row + 1, fit))
+            refitter.push(*end_us, features).then(|| (row + 1, refitter.fit()))
         });
         Ok(fits.collect())
     }
@@ -221,3 +221,6 @@ fn part(rows: &WindowRows, from: usize, until: usize) -> WindowRows {
         batch: rows.batch.slice(from, until - from),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,3 +19,6 @@ pub(crate) use expression::{Expression, parse};
 pub use expression::{FUNCTIONS, expand};
 pub(crate) use history::{Fit, Histories, Needs};
 pub use saved::Remembered;
+
+#[cfg(test)]
+mod tests;

@@ -141,15 +141,39 @@ impl Refitter {
         })
     }
 
-    /// Takes the sensor's next row, and gives a model of all rows so far when one is due: it is for the
-    /// rows that follow. A row that is not finite is left out.
+    /// Takes up where this model was fitted, in an earlier life: rows up to there are told again, and
+    /// nothing is due before the fit that would have come next. Another kind of model is not looked at.
+    pub fn resume(&mut self, last: &ModelEntry) {
+        let (ModelParams::OneClassSvm(svm), Some(training)) = (&last.model, last.training) else {
+            return;
+        };
+        if svm.width() == self.fitter.width {
+            self.vectors = rows_of(svm.vectors(), svm.mean(), svm.scale());
+            self.due = training.rows + self.every as u64;
+        }
+    }
+
+    /// The sensor.
+    pub fn key(&self) -> &SensorKey {
+        &self.key
+    }
+
+    /// Bytes held, about.
+    pub fn memory_bytes(&self) -> usize {
+        let width = self.fitter.width;
+        let newest =
+            self.newest.capacity() * size_of::<Box<[f64]>>() + 8 * width * self.newest.len();
+        size_of::<Self>() + newest + 8 * (self.sample.capacity() + self.vectors.capacity())
+    }
+
+    /// Takes the sensor's next row; true when a fit is due. A row that is not finite is left out.
     ///
     /// # Panics
     /// When the row has another number of values than there are features.
-    pub fn push(&mut self, end_us: i64, row: &[f64]) -> Option<Result<ModelEntry, SkipReason>> {
+    pub fn push(&mut self, end_us: i64, row: &[f64]) -> bool {
         assert_eq!(row.len(), self.fitter.width, "a row must have the model's features");
         if !row.iter().all(|value| value.is_finite()) {
-            return None;
+            return false;
         }
         self.seen += 1;
         self.from_us = self.from_us.min(end_us);
@@ -159,11 +183,16 @@ impl Refitter {
         if self.newest.len() > self.every {
             self.newest.pop_front();
         }
-        if self.seen < self.due {
-            return None;
-        }
+        self.seen >= self.due
+    }
+
+    /// A model of all rows so far, for the rows that follow. The next one is due so many rows later.
+    ///
+    /// # Errors
+    /// What the solver or the numbers lack.
+    pub fn fit(&mut self) -> Result<ModelEntry, SkipReason> {
         self.due = self.seen + self.every as u64;
-        Some(self.fit().map_err(SkipReason::NotFitted))
+        self.try_to_fit().map_err(SkipReason::NotFitted)
     }
 
     /// Keeps each row of the past with the same chance: algorithm R (Vitter, 1985).
@@ -179,7 +208,7 @@ impl Refitter {
         }
     }
 
-    fn fit(&mut self) -> Result<ModelEntry, String> {
+    fn try_to_fit(&mut self) -> Result<ModelEntry, String> {
         let width = self.fitter.width;
         let mut rows = self.sample.clone();
         // A fit with many support vectors must not make the next one larger without end.
@@ -193,8 +222,7 @@ impl Refitter {
         let step = |(i, value): (usize, &f64)| (value - mean[i % width]) / scale[i % width];
         let standardised: Vec<f64> = rows.iter().enumerate().map(step).collect();
         let fitted = self.fitter.fit(&standardised)?;
-        let back = |(i, value): (usize, &f64)| value * scale[i % width] + mean[i % width];
-        self.vectors = fitted.vectors.iter().enumerate().map(back).collect();
+        self.vectors = rows_of(&fitted.vectors, &mean, &scale);
         let svm = SvmParams::new(SvmParts {
             mean,
             scale,
@@ -223,4 +251,11 @@ impl Refitter {
         entry.check().map_err(|e| e.to_string())?;
         Ok(entry)
     }
+}
+
+/// Standardised vectors as the rows that they were.
+fn rows_of(vectors: &[f64], mean: &[f64], scale: &[f64]) -> Vec<f64> {
+    let width = mean.len();
+    let back = |(i, value): (usize, &f64)| value * scale[i % width] + mean[i % width];
+    vectors.iter().enumerate().map(back).collect()
 }

@@ -9,6 +9,7 @@
 //! only to a set that has just been read, and its earlier moves stay on record. A set that cannot
 //! be read never takes the place of one that can.
 
+mod advance;
 mod alias;
 mod models;
 
@@ -174,6 +175,10 @@ impl Registry {
             }
             error => error.into(),
         })
+    }
+
+    fn remove_set(&self, version: u64) -> Result<(), ScoreError> {
+        Ok(self.store.delete(&self.set_path(version))?)
     }
 
     fn set_path(&self, version: u64) -> String {

@@ -29,7 +29,7 @@ use self::features::{Features, Run};
 use self::output::Output;
 use self::verdict::Count;
 use self::view::View;
-use crate::context::{Fit, Histories, Needs};
+use crate::context::{Expression, Fit, Histories, Needs};
 use crate::error::ScoreError;
 use crate::registry::Models;
 use crate::train::SensorRows;
@@ -188,6 +188,12 @@ impl Scorer {
     /// Whether models see more of a sensor than the row itself.
     pub fn looks_back(&self) -> bool {
         self.champion.features.expressions().iter().any(|feature| feature.looks_back())
+    }
+
+    /// How the onset view judges, and the features that it sees.
+    pub(crate) fn onset_settings(&self) -> Option<(&OnsetSettings, &[Expression])> {
+        let onset = self.onset.as_ref()?;
+        Some((&onset.settings, onset.view.features.expressions()))
     }
 
     /// The columns of the query that features of any view look at.

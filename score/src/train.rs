@@ -1,8 +1,8 @@
 //! One model per sensor from its own normal windows.
 //!
-//! *How scores and thresholds are set*: a model of the first half of the rows says how far the second
-//! half goes; see `threshold`. That holds for every kind. *Stated sampling*: of more rows than the cap, evenly spaced ones in time
-//! are used. Training has no randomness: the same rows give the same model.
+//! *How scores and thresholds are set*, for every kind: models of some of the rows say how far others go,
+//! which they don't know; see `threshold`. *Stated sampling*: of more rows than the cap, evenly spaced
+//! ones in time are used. Training has no randomness: the same rows give the same model.
 
 pub(crate) mod fit;
 pub(crate) mod samples;
@@ -16,7 +16,7 @@ use thiserror::Error;
 use tidegauge_flow::SensorKey;
 
 use self::samples::Samples;
-use self::threshold::HeldOut;
+use self::threshold::{Deviations, HeldOut};
 use crate::calibration::Calibration;
 use crate::entry::{ModelEntry, TrainingSummary};
 use crate::error::ScoreError;
@@ -221,7 +221,7 @@ fn train_sensor(
     let samples = Samples::new(rows, features.len(), options)?;
     let learned = match options.kind {
         Kind::OneClassSvm => one_class_svm(&samples, options),
-        Kind::Gaussian => gaussian(&samples),
+        Kind::Gaussian => gaussian(&samples, options),
     };
     let not_fitted = |e: String| SkipReason::NotFitted(e);
     let Learned { model, held_out, unit } = learned.map_err(not_fitted)?;
@@ -249,7 +249,7 @@ fn train_sensor(
     Ok(entry)
 }
 
-/// A model of all rows, and how far one of the first half saw the second half go.
+/// A model of all rows, and how far models that did not know them saw rows go.
 struct Learned {
     model: ModelParams,
     held_out: HeldOut,
@@ -266,7 +266,7 @@ fn one_class_svm(samples: &Samples, options: &TrainOptions) -> Result<Learned, S
         tolerance: options.tolerance,
     };
     let fitted = fitter.fit(&samples.standardised)?;
-    let held_out = HeldOut::of_svm(&fitter, samples)?;
+    let held_out = HeldOut::new(&fitter, samples, options.threshold)?;
     let unit = held_out.unit(options.unit_min);
     let svm = SvmParams::new(SvmParts {
         mean: samples.mean.clone(),
@@ -281,8 +281,8 @@ fn one_class_svm(samples: &Samples, options: &TrainOptions) -> Result<Learned, S
     Ok(Learned { model, held_out, unit })
 }
 
-fn gaussian(samples: &Samples) -> Result<Learned, String> {
-    let held_out = HeldOut::of_gaussian(samples)?;
+fn gaussian(samples: &Samples, options: &TrainOptions) -> Result<Learned, String> {
+    let held_out = HeldOut::new(&Deviations, samples, options.threshold)?;
     let gaussian = GaussianParams::new(samples.mean.clone(), samples.scale.clone());
     let model = ModelParams::Gaussian(gaussian.map_err(|e| e.to_string())?);
     Ok(Learned { model, held_out, unit: 1.0 })

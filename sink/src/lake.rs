@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use tidegauge_flow::{Failpoint, Store, StoreError};
 
 use crate::digest::Digest;
 use crate::error::LakeError;
 use crate::format;
 use crate::generation::{Generation, Identity};
+use crate::parquet;
 use crate::paths::{self, GENERATIONS, LEDGER};
 use crate::probe::probe;
 use crate::record::{FileRef, Record, Table};
@@ -138,6 +140,15 @@ impl Reader {
             None => Ok(bytes),
             Some(what) => Err(LakeError::damaged(&file.path, what)),
         }
+    }
+
+    /// The named columns of a file that a record names, in the file's order.
+    ///
+    /// # Errors
+    /// As [`Reader::fetch`], and [`LakeError::Damaged`] when they are no rows.
+    pub fn rows_of(&self, file: &FileRef, columns: &[&str]) -> Result<Vec<RecordBatch>, LakeError> {
+        let rows = parquet::read_columns(self.fetch(file)?, columns);
+        rows.map_err(|error| LakeError::damaged(&file.path, error.to_string()))
     }
 
     /// Checks that the lake was made for this pipeline.

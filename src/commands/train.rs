@@ -1,24 +1,34 @@
 //! `train`: one model per sensor, from files of readings or from the lake's window rows.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tidegauge_score::Scorer;
 use tidegauge_score::train::{Report, SensorRows, TrainOptions, train};
 
 use super::history::{self, Range};
-use super::{load, models, time};
+use super::{Usage, load, models, time};
 use crate::cli::Train;
 use crate::config::Config;
-use crate::pipeline::{self, Newest};
+use crate::pipeline::{self, Newest, Pipeline};
 use crate::progress;
 use crate::say::say;
+use crate::signals::Signals;
+use crate::trainer::{Trainer, TrainerThread};
+
+/// How often a follower looks for a signal.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Sensors named one by one in the report.
 const NAMED_MAX: usize = 10;
 
 pub fn run(args: &Train) -> Result<ExitCode> {
     let config = load(&args.configured)?;
+    if args.follow {
+        return follow(config);
+    }
     let micros = |flag, text: &Option<String>| {
         text.as_deref().map(|t| time(flag, t).map(|ns| ns.div_euclid(1000))).transpose()
     };
@@ -37,6 +47,20 @@ pub fn run(args: &Train) -> Result<ExitCode> {
         anyhow::bail!("no sensor could be trained: nothing is published");
     }
     models::publish(&config, report.entries, "trained", args.alias.clone())
+}
+
+/// Fits the onset view's models anew until a signal comes.
+fn follow(config: Config) -> Result<ExitCode> {
+    let Some(onset) = config.models.onset.clone() else {
+        return Err(Usage("--follow needs [models.onset] features".into()).into());
+    };
+    let signals = Signals::install()?;
+    let pipeline = Arc::new(Pipeline::open(config)?);
+    let trainer = Trainer::new(&pipeline, &onset)?;
+    let thread = TrainerThread::follow(trainer, onset.fit_every)?;
+    while !signals.wait(LOOK) {}
+    drop(thread);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// How the configuration wants models trained that see such features.

@@ -1,5 +1,7 @@
 //! The section `[models]`: what models see, how they are trained, and the view that adapts.
 
+use std::time::Duration;
+
 use tidegauge_score::train::{ROWS_MOST, Threshold, TrainOptions};
 use tidegauge_score::{OnsetSettings, RefitOptions};
 
@@ -54,6 +56,11 @@ pub struct Onset {
     pub alias: String,
     pub settings: OnsetSettings,
     pub refit: RefitOptions,
+    /// Whether `run` fits its models anew.
+    pub fit: bool,
+    /// How often it looks for models that are due.
+    pub fit_every: Duration,
+    pub fit_threads: usize,
 }
 
 pub(super) fn models(reader: &mut Reader) -> Models {
@@ -130,10 +137,15 @@ fn onset(reader: &mut Reader) -> Option<Onset> {
         sample: reader.integer("models.onset.sample", refit.sample as u64, 0..=2_500) as usize,
         ..refit
     };
+    let fit = reader.switch("models.onset.fit", true);
+    let often = Duration::from_millis(100)..=Duration::from_secs(86_400);
+    let fit_every = reader.duration("models.onset.fit_every", "10s", often);
+    let fit_threads = reader.integer("models.onset.fit_threads", 1, 1..=256) as usize;
     let rows = reader.integer("models.onset.rows", settings.rows, 10..=1_000_000);
     let features = features?;
     if let Err(error) = refit.check(rows) {
         reader.mistake("models.onset", error.to_string());
     }
-    Some(Onset { alias, settings: OnsetSettings { features, rows, ..settings }, refit })
+    let settings = OnsetSettings { features, rows, ..settings };
+    Some(Onset { alias, settings, refit, fit, fit_every, fit_threads })
 }

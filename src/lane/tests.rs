@@ -1,6 +1,7 @@
 //! A lane on a real lake, fed by hand.
 
 mod late;
+mod onset;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,6 +101,35 @@ impl Bench {
         let store = pipeline::existing_store(&self.url(), &Storage::default()).expect("there");
         let report = tidegauge_sink::verify(&*store, &|_, _| {}).expect("verifies");
         assert!(report.is_clean(), "{:?}", report.problems);
+    }
+
+    /// Models of three features for sensors 1 and 2.
+    fn champion_of_three(&self) {
+        let svm = SvmParams::new(SvmParts {
+            mean: vec![100.0, 100.0, 0.0],
+            scale: vec![5.0; 3],
+            vectors: vec![0.0; 3],
+            alpha: vec![1.0],
+            gamma: 0.1,
+            rho: 0.5,
+            ..SvmParts::default()
+        });
+        let svm = ModelParams::OneClassSvm(svm.expect("valid"));
+        let features = ["s", "rolling_mean(s, 4)", "rolling_std(s, 4)"].map(String::from).to_vec();
+        let entry = |id: i64| ModelEntry {
+            key: SensorKey([KeyValue::Int(id)].into()),
+            features: features.clone(),
+            model: svm.clone(),
+            threshold: 0.0,
+            calibration: None,
+            training: None,
+            source: "made for a test".into(),
+        };
+        let registry = &self.pipeline.registry;
+        let key = &self.pipeline.config.event.key;
+        let entries = vec![entry(1), entry(2)];
+        let version = registry.publish(key, entries, None, "test", 1).expect("publishes");
+        registry.move_alias("champion", version, 1).expect("moves");
     }
 
     /// Publishes a model with this threshold for sensor 1 and makes it the champion.

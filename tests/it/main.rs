@@ -13,6 +13,7 @@ mod errors;
 mod group;
 mod harness;
 mod metrics;
+mod models;
 mod recovery;
 mod reference;
 mod rejects;

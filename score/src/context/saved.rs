@@ -2,7 +2,8 @@
 //!
 //! Layout, version 1: `TGSH`, u32 version, u32 header length, header (JSON: the columns' names), then
 //! three Arrow IPC streams, each preceded by its u64 length; integers little-endian. The streams: a row
-//! for each sensor, the rows that are held, the rows of the days.
+//! for each sensor, the rows that are held, the rows of the days. Nothing here looks for damage: a
+//! checkpoint's digest is in the ledger.
 
 use std::sync::Arc;
 

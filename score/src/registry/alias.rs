@@ -78,17 +78,28 @@ impl Registry {
     ) -> Result<AliasRecord, ScoreError> {
         check_name(name)?;
         self.models(version)?;
-        let alias = name.to_string();
-        let wire = Wire { format: FORMAT, alias, set: version, moved_us: now_us };
-        let bytes = serde_json::to_vec(&wire).expect("a record of texts and numbers is JSON");
         let first = self.moves(name)?.last().map_or(1, |newest| newest + 1);
         for number in first..first + u64::from(ATTEMPTS) {
-            if self.claim(&self.alias_path(name, number), &bytes)? {
-                return Ok(AliasRecord { name: name.into(), version, moved_us: now_us, number });
+            let moved = AliasRecord { name: name.into(), version, moved_us: now_us, number };
+            if self.claim_move(&moved)? {
+                return Ok(moved);
             }
         }
         let what = format!("moving the alias {name}");
         Err(ScoreError::Contention { what, attempts: ATTEMPTS })
+    }
+
+    /// Writes a move; false when this move of the alias has been made already.
+    pub(super) fn claim_move(&self, moved: &AliasRecord) -> Result<bool, ScoreError> {
+        check_name(&moved.name)?;
+        let alias = moved.name.clone();
+        let wire = Wire { format: FORMAT, alias, set: moved.version, moved_us: moved.moved_us };
+        let bytes = serde_json::to_vec(&wire).expect("a record of texts and numbers is JSON");
+        self.claim(&self.alias_path(&moved.name, moved.number), &bytes)
+    }
+
+    pub(super) fn remove_move(&self, moved: &AliasRecord) -> Result<(), ScoreError> {
+        Ok(self.store.delete(&self.alias_path(&moved.name, moved.number))?)
     }
 
     fn moves(&self, name: &str) -> Result<Vec<u64>, ScoreError> {

@@ -68,8 +68,9 @@ impl Store for Memory {
         unreachable!("the registry never renames")
     }
 
-    fn delete(&self, _: &str) -> Result<(), StoreError> {
-        unreachable!("the registry never deletes")
+    fn delete(&self, path: &str) -> Result<(), StoreError> {
+        self.objects().remove(path);
+        Ok(())
     }
 
     fn url(&self) -> String {
@@ -200,4 +201,68 @@ fn a_set_is_shared_while_someone_holds_it_and_a_base_of_other_keys_is_refused() 
     let entries = vec![entry(tidegauge_flow::SensorKey(key(1, "a").0[1..].into()), 1.0)];
     let error = registry.publish(&other, entries, Some(1), "n", 5).expect_err("other keys");
     assert!(error.to_string().contains("(Device int64, Tag string)"), "{error}");
+}
+
+#[test]
+fn a_lineage_of_many_small_publications_stays_a_short_chain_with_every_newest_model() {
+    let (_, registry) = registry();
+    let mut newest = BTreeMap::new();
+    for round in 0..200i64 {
+        // Sensors come round and round, a few at a time.
+        let keys: Vec<_> = (0..3).map(|i| key((round * 3 + i) % 40, "a")).collect();
+        let entries: Vec<_> = keys.iter().map(|k| entry(k.clone(), round as f64)).collect();
+        let version =
+            registry.advance("onset", &key_schema(), &entries, "test", round).expect("publishes");
+        keys.into_iter().for_each(|key| drop(newest.insert(key, (round as f64, version))));
+    }
+    let models = registry.resolve("onset").expect("reads").expect("there");
+    assert!(models.versions().len() <= 8, "{:?}", models.versions());
+    for (key, (mean, _)) in &newest {
+        let (found, _) = models.find(key).expect("nobody's model is lost");
+        assert_eq!(**found, entry(key.clone(), *mean), "{key}");
+    }
+    assert_eq!(models.effective().count(), 40);
+}
+
+#[test]
+fn whoever_advances_at_the_same_time_loses_no_model() {
+    let (_, registry) = registry();
+    let registry = Arc::new(registry);
+    let threads: Vec<_> = (0..4)
+        .map(|thread| {
+            let registry = Arc::clone(&registry);
+            std::thread::spawn(move || {
+                for i in 0..10 {
+                    let entries = [entry(key(thread * 10 + i, "a"), 1.0)];
+                    registry
+                        .advance("onset", &key_schema(), &entries, "test", 1)
+                        .expect("publishes");
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    let models = registry.resolve("onset").expect("reads").expect("there");
+    assert_eq!(models.effective().count(), 40);
+}
+
+#[test]
+fn pruning_keeps_what_aliases_lead_to_and_the_registry_does_not_grow() {
+    let (store, registry) = registry();
+    let first = registry
+        .publish(&key_schema(), vec![entry(key(1, "a"), 0.0)], None, "champion", 1)
+        .expect("publishes");
+    registry.move_alias("champion", first, 1).expect("moves");
+    for round in 0..400 {
+        let entries = [entry(key(round % 5, "a"), round as f64)];
+        registry.advance("onset", &key_schema(), &entries, "test", 1).expect("publishes");
+        registry.prune(10).expect("prunes");
+    }
+    let sets = registry.sets().expect("lists").len();
+    assert!((100..=130).contains(&sets), "{sets}");
+    assert_eq!(registry.history("onset").expect("reads").len(), 10);
+    assert!(store.objects().len() < 150);
+    registry.resolve("champion").expect("reads").expect("the old champion is still there");
+    let models = registry.resolve("onset").expect("reads").expect("there");
+    assert_eq!(models.effective().count(), 5);
 }

@@ -25,6 +25,8 @@ pub(super) struct View {
     /// By [`SensorId`]; grows as sensors are seen.
     slots: Vec<Slot>,
     missing: usize,
+    /// Which models are in force, counted: slots of others are looked up anew.
+    generation: u64,
 }
 
 /// What is known of one sensor's model.
@@ -44,16 +46,18 @@ pub(super) struct Ready {
     /// `None`: the model has no calibration.
     pub severities: Option<Lookup>,
     pub version: u64,
+    generation: u64,
 }
 
 impl View {
     /// A view without models.
     pub fn new(columns: &mut Columns, wanted: &[String]) -> Result<Self, ScoreError> {
         let features = Features::choose(columns, wanted)?;
-        Ok(Self { features, models: None, loaded: 0, slots: Vec::new(), missing: 0 })
+        Ok(Self { features, models: None, loaded: 0, slots: Vec::new(), missing: 0, generation: 0 })
     }
 
-    /// Puts other models in force. Sensors are looked up anew.
+    /// Puts other models in force. Sensors are looked up anew; those whose model is in the same set as
+    /// before keep it as it is.
     ///
     /// # Errors
     /// When a model doesn't fit or can't be built; the models in force stay so.
@@ -67,8 +71,11 @@ impl View {
         }
         self.loaded = models.as_ref().map_or(0, |models| models.effective().count());
         self.models = models;
-        self.slots.clear();
+        for slot in self.slots.iter_mut().filter(|slot| matches!(slot, Slot::Missing)) {
+            *slot = Slot::Unseen;
+        }
         self.missing = 0;
+        self.generation += 1;
         Ok(())
     }
 
@@ -97,23 +104,29 @@ impl View {
             // Room for every sensor of the lane, not beyond: the directory is bounded.
             self.slots.resize_with(sensors.len().max(index + 1), Slot::default);
         }
-        if !matches!(self.slots[index], Slot::Unseen) {
-            return;
+        match &self.slots[index] {
+            Slot::Missing => return,
+            Slot::Ready(ready) if ready.generation == self.generation => return,
+            Slot::Ready(_) | Slot::Unseen => {}
         }
         let found = self.models.as_ref().and_then(|models| models.find(&sensors.key(sensor)));
-        // What may fail was built when the models were put in force, and stays built.
-        let built = found.and_then(|(entry, version)| Some((entry.build().ok()?, entry, version)));
-        self.slots[index] = match built {
-            Some((model, entry, version)) => {
+        let generation = self.generation;
+        match (found, &mut self.slots[index]) {
+            (Some((_, version)), Slot::Ready(ready)) if ready.version == version => {
+                ready.generation = generation;
+            }
+            // What may fail was built when the models were put in force, and stays built.
+            (Some((entry, version)), slot) if let Ok(model) = entry.build() => {
                 let threshold = entry.threshold;
                 let severities = entry.calibration.as_ref().map(Lookup::new);
-                Slot::Ready(Box::new(Ready { model, threshold, severities, version }))
+                let ready = Ready { model, threshold, severities, version, generation };
+                *slot = Slot::Ready(Box::new(ready));
             }
-            None => {
+            (_, slot) => {
+                *slot = Slot::Missing;
                 self.missing += 1;
-                Slot::Missing
             }
-        };
+        }
     }
 
     /// Brings the models of the rows to come nearer, step by step: each step reads what the one

@@ -271,9 +271,9 @@ fn a_trained_entry_is_calibrated_and_its_false_alarms_were_counted() {
     let training = entry.training.expect("trained here");
     assert!(training.false_alarm_rate.is_some_and(|rate| rate <= 0.02), "{training:?}");
     let calibration = entry.calibration.expect("held-out scores");
-    assert_eq!(calibration.samples(), 150);
+    assert_eq!(calibration.samples(), 300);
     assert!(calibration.severity(entry.threshold) > 2.0);
-    assert_eq!(calibration.severity(f64::INFINITY), 151f64.log10());
+    assert_eq!(calibration.severity(f64::INFINITY), 301f64.log10());
     assert_eq!(entry.source, "trained here");
 }
 

@@ -1,12 +1,17 @@
 //! How far normal windows go, seen by a model that does not know them.
 //!
-//! A model of the first half of the rows looks at the second half, as the model in force will look at
-//! the future. Scores of a support vector machine can't be extrapolated: far out they all come to rho.
-//! Depths can, ln(rho / kernel mass) / gamma: the squared distance beyond the boundary in standard
-//! deviations, negative inside and without an end. A Gaussian model's depth is its score squared. The excess of held-out depths over their 90 % quantile is taken as exponential
-//! (peaks over threshold with shape 0), which is what the squared distance of normally distributed
-//! features has.
+//! Which windows it does not know depends on what is asked. A *distance* that is given is measured in
+//! units of what a model of the first half of the rows makes of the second half: as the model in force
+//! will look at the future, drift included. A *rate* is asked of windows like those that were trained on:
+//! five folds of time blocks, so that each phase of a cycle is known and unknown to some model.
+//!
+//! Scores of a support vector machine can't be extrapolated: far out they all come to rho. Depths can,
+//! ln(rho / kernel mass) / gamma: the squared distance beyond the boundary in standard deviations, negative
+//! inside and without an end. The depth of a Gaussian model is its score squared.
+//! The excess of held-out depths over their 90 % quantile is taken as exponential (peaks over threshold
+//! with shape 0), which is what the squared distance of normally distributed features has.
 
+use super::Threshold;
 use super::fit::Fitter;
 use super::samples::{Samples, scaler};
 
@@ -27,7 +32,12 @@ const MOST_EXPONENT: f64 = 20.7;
 /// lies at most one in 900 of whatever has a variance (Chebyshev's inequality).
 const MOST_DEVIATIONS: f64 = 30.0;
 
-/// Depths of the second half of the rows, in their order.
+const FOLDS: usize = 5;
+
+/// Time blocks that rows are cut into; every fifth belongs to the same fold.
+const BLOCKS: usize = 20;
+
+/// Depths of rows that models did not know.
 #[derive(Debug)]
 pub(super) struct HeldOut {
     depths: Vec<f64>,
@@ -35,37 +45,36 @@ pub(super) struct HeldOut {
     most: f64,
 }
 
+/// A kind of model as far as its tail is concerned.
+pub(super) trait Judge {
+    /// How deep rows lie beyond what others say that are known, both standardised by those: a squared
+    /// distance in standard deviations.
+    ///
+    /// # Errors
+    /// When the known ones can't be fitted.
+    fn depths(&self, known: &[f64], held: &[f64], width: usize) -> Result<Vec<f64>, String>;
+
+    /// The depth that no threshold lies beyond.
+    fn most(&self) -> f64;
+}
+
 impl HeldOut {
-    /// By a support vector machine.
+    /// As far as the threshold asks for it: the second half, by a model of the first half, or every row,
+    /// by a model of the other folds.
     ///
     /// # Errors
-    /// When the first half can't be fitted.
-    pub fn of_svm(fitter: &Fitter, samples: &Samples) -> Result<Self, String> {
-        let (known, held) = halves(samples);
-        let fitted = fitter.fit(&known)?;
-        let packed = fitter.pack(&fitted)?;
-        let depth = |row: &[f64]| (fitted.rho.ln() - packed.log_mass(row)) / fitter.gamma;
-        let depths = held.chunks_exact(samples.width()).map(depth).collect();
-        Self::new(depths, MOST_EXPONENT / fitter.gamma)
-    }
-
-    /// By means and standard deviations: the depth is the square of the score, its boundary the mean.
-    ///
-    /// # Errors
-    /// When the second half lies farther away than numbers go.
-    pub fn of_gaussian(samples: &Samples) -> Result<Self, String> {
-        let (_, held) = halves(samples);
-        let depth = |row: &[f64]| row.iter().fold(0.0, |most: f64, z| most.max(z * z));
-        // A row that is not finite must not pass: `max` leaves NaN out.
-        let finite = |row: &[f64]| row.iter().all(|z| z.is_finite());
-        let rows = held.chunks_exact(samples.width());
-        let depths = rows.map(|row| if finite(row) { depth(row) } else { f64::NAN }).collect();
-        Self::new(depths, MOST_DEVIATIONS * MOST_DEVIATIONS)
-    }
-
-    fn new(depths: Vec<f64>, most: f64) -> Result<Self, String> {
+    /// When known rows can't be fitted, or others lie farther away than numbers go.
+    pub fn new(
+        judge: &impl Judge,
+        samples: &Samples,
+        threshold: Threshold,
+    ) -> Result<Self, String> {
+        let depths = match threshold {
+            Threshold::Score(_) => second_half(judge, samples)?,
+            Threshold::FalseAlarmRate(_) => folds(judge, samples)?,
+        };
         match depths.iter().all(|depth| depth.is_finite()) {
-            true => Ok(Self { depths, most }),
+            true => Ok(Self { depths, most: judge.most() }),
             false => Err("its rows lie farther apart than numbers go".into()),
         }
     }
@@ -102,14 +111,70 @@ impl HeldOut {
     }
 }
 
-/// Both halves, standardised by what the first one knows: its own scale is a part of its model.
-fn halves(samples: &Samples) -> (Vec<f64>, Vec<f64>) {
+impl Judge for Fitter {
+    fn depths(&self, known: &[f64], held: &[f64], width: usize) -> Result<Vec<f64>, String> {
+        let fitted = self.fit(known)?;
+        let packed = self.pack(&fitted)?;
+        let depth = |row: &[f64]| (fitted.rho.ln() - packed.log_mass(row)) / self.gamma;
+        Ok(held.chunks_exact(width).map(depth).collect())
+    }
+
+    fn most(&self) -> f64 {
+        MOST_EXPONENT / self.gamma
+    }
+}
+
+/// Means and standard deviations: known rows have done all that they can once others are standardised.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deviations;
+
+impl Judge for Deviations {
+    fn depths(&self, _known: &[f64], held: &[f64], width: usize) -> Result<Vec<f64>, String> {
+        // A row that is not finite must not pass: `max` leaves NaN out.
+        let finite = |row: &[f64]| row.iter().all(|z| z.is_finite());
+        let depth = |row: &[f64]| row.iter().fold(0.0, |most: f64, z| most.max(z * z));
+        let rows = held.chunks_exact(width);
+        Ok(rows.map(|row| if finite(row) { depth(row) } else { f64::NAN }).collect())
+    }
+
+    fn most(&self) -> f64 {
+        MOST_DEVIATIONS * MOST_DEVIATIONS
+    }
+}
+
+fn second_half(judge: &impl Judge, samples: &Samples) -> Result<Vec<f64>, String> {
+    let (known, held) = samples.standardised.split_at(samples.half * samples.width());
+    depths(judge, known, held, samples.width())
+}
+
+fn folds(judge: &impl Judge, samples: &Samples) -> Result<Vec<f64>, String> {
     let width = samples.width();
-    let (known, held) = samples.standardised.split_at(samples.half * width);
+    let n = samples.standardised.len() / width;
+    let block = (n / BLOCKS).max(1);
+    let mut all = Vec::with_capacity(n);
+    for fold in 0..FOLDS {
+        let rows = |held: bool| -> Vec<f64> {
+            let rows = samples.standardised.chunks_exact(width).enumerate();
+            let rows = rows.filter(|(i, _)| (i / block % FOLDS == fold) == held);
+            rows.flat_map(|(_, row)| row).copied().collect()
+        };
+        all.extend(depths(judge, &rows(false), &rows(true), width)?);
+    }
+    Ok(all)
+}
+
+/// The depths of some rows beside others that are known.
+fn depths(
+    judge: &impl Judge,
+    known: &[f64],
+    held: &[f64],
+    width: usize,
+) -> Result<Vec<f64>, String> {
+    // The scale is a part of the model: it must not know the others either.
     let (mean, scale) = scaler(known.chunks_exact(width), width);
     let step = |(i, value): (usize, &f64)| (value - mean[i % width]) / scale[i % width];
-    let standardise = |rows: &[f64]| rows.iter().enumerate().map(step).collect();
-    (standardise(known), standardise(held))
+    let standardise = |rows: &[f64]| rows.iter().enumerate().map(step).collect::<Vec<f64>>();
+    judge.depths(&standardise(known), &standardise(held), width)
 }
 
 /// Linear between the two nearest ranks; `sorted` is not empty.

@@ -1,0 +1,103 @@
+//! A lineage that grows by many small publications, and what is removed of it.
+//!
+//! *Merging*: a new set takes in the sets below it that are not much larger than itself, so a lineage
+//! that gains a few models at a time stays a chain of few sets, each model is copied a logarithmic number
+//! of times, and nothing has to be rewritten as a whole.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tidegauge_flow::KeySchema;
+
+use super::alias::AliasRecord;
+use super::{ATTEMPTS, Registry};
+use crate::entry::ModelEntry;
+use crate::error::ScoreError;
+use crate::set::ModelSet;
+
+/// A set below is taken in when it has at most so many times the models of what is published.
+const TAKEN_IN: usize = 2;
+
+/// The newest versions that are never removed: someone may be about to move an alias there.
+const NEWEST: usize = 100;
+
+impl Registry {
+    /// Publishes models over those that an alias means and moves the alias there, whoever else moves it
+    /// at the same time: nobody's models are lost. The new version.
+    ///
+    /// # Errors
+    /// As [`Registry::publish`] and [`Registry::move_alias`].
+    pub fn advance(
+        &self,
+        alias: &str,
+        key: &KeySchema,
+        entries: &[ModelEntry],
+        note: &str,
+        now_us: i64,
+    ) -> Result<u64, ScoreError> {
+        for _ in 0..ATTEMPTS {
+            let before = self.alias(alias)?;
+            let chain = match &before {
+                Some(record) => self.models(record.version)?.sets().to_vec(),
+                None => Vec::new(),
+            };
+            let (all, base) = take_in(entries, &chain);
+            let version = self.publish(key, all, base, note, now_us)?;
+            let number = before.map_or(1, |record| record.number + 1);
+            let name = alias.to_string();
+            let moved = AliasRecord { name, version, moved_us: now_us, number };
+            if self.claim_move(&moved)? {
+                return Ok(version);
+            }
+        }
+        let what = format!("moving the alias {alias}");
+        Err(ScoreError::Contention { what, attempts: ATTEMPTS })
+    }
+
+    /// Removes sets that none of the last `keep` moves of an alias leads to, but for the newest ones, and
+    /// older moves. How many sets are gone.
+    ///
+    /// # Errors
+    /// When a record can't be read or the store fails. A set that can't be read is kept, with all older
+    /// ones: what it widens is not known.
+    pub fn prune(&self, keep: usize) -> Result<usize, ScoreError> {
+        let mut needed = BTreeSet::new();
+        for alias in self.aliases()? {
+            let moves = self.history(&alias.name)?;
+            let kept = moves.len().saturating_sub(keep.max(1));
+            for record in &moves[kept..] {
+                match self.models(record.version) {
+                    Ok(models) => needed.extend(models.versions().iter().copied()),
+                    Err(ScoreError::UnknownSet { .. }) => {}
+                    Err(_) => return Ok(0),
+                }
+            }
+            for record in &moves[..kept] {
+                self.remove_move(record)?;
+            }
+        }
+        let versions = self.versions()?;
+        let old = &versions[..versions.len().saturating_sub(NEWEST)];
+        let gone: Vec<u64> = old.iter().copied().filter(|v| !needed.contains(v)).collect();
+        for version in &gone {
+            self.remove_set(*version)?;
+        }
+        Ok(gone.len())
+    }
+}
+
+/// The entries with those of the sets that they take in, and the set that they then widen.
+fn take_in(entries: &[ModelEntry], chain: &[Arc<ModelSet>]) -> (Vec<ModelEntry>, Option<u64>) {
+    let mut all: Vec<ModelEntry> = entries.to_vec();
+    let mut seen: BTreeSet<_> = entries.iter().map(|entry| entry.key.clone()).collect();
+    let mut below = chain.iter();
+    for set in below.by_ref() {
+        if set.entries().len() > TAKEN_IN * all.len() {
+            return (all, Some(set.header.version));
+        }
+        for entry in set.entries().filter(|entry| seen.insert(entry.key.clone())) {
+            all.push(ModelEntry::clone(entry));
+        }
+    }
+    (all, None)
+}

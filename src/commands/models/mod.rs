@@ -1,0 +1,126 @@
+//! `models`: import, export, list, show, alias, rollback; and the table `models` for SQL.
+
+mod export;
+mod moves;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use tidegauge_flow::time::rfc3339;
+use tidegauge_score::ModelEntry;
+use tidegauge_score::import::import_files;
+
+pub use self::table::table;
+use self::table::{Row, batch};
+
+use super::load;
+use crate::cli::Models;
+use crate::clock;
+use crate::config::Config;
+use crate::pipeline::{self, Newest};
+use crate::say::say;
+
+pub fn run(args: Models) -> Result<ExitCode> {
+    match args {
+        Models::Import { paths, configured, alias } => import(&paths, &load(&configured)?, alias),
+        Models::List(configured) => list(&load(&configured)?),
+        Models::Show { version, configured } => show(&load(&configured)?, version),
+        Models::Alias { name, version, configured } => {
+            moves::alias(&load(&configured)?, &name, version)
+        }
+        Models::Rollback { name, configured } => {
+            moves::rollback(&load(&configured)?, name.as_deref())
+        }
+        Models::Export { folder, format, version, configured } => {
+            export::run(&load(&configured)?, &folder, format, version)
+        }
+    }
+}
+
+fn import(paths: &[PathBuf], config: &Config, alias: Option<String>) -> Result<ExitCode> {
+    let features = features(config)?;
+    let (entries, refused) = import_files(paths, &config.event.key, &features);
+    for (path, reason) in &refused {
+        eprintln!("refused {}: {reason}", path.display());
+    }
+    if !refused.is_empty() || entries.is_empty() {
+        eprintln!("nothing is imported: {} files refused, {} fit", refused.len(), entries.len());
+        return Ok(ExitCode::FAILURE);
+    }
+    publish(config, entries, "imported", alias)
+}
+
+/// Publishes models as a new set over the alias's present one, and moves the alias to it.
+pub fn publish(
+    config: &Config,
+    entries: Vec<ModelEntry>,
+    note: &str,
+    alias: Option<String>,
+) -> Result<ExitCode> {
+    let registry = pipeline::registry(config)?;
+    let alias = alias.unwrap_or_else(|| config.models.alias.clone());
+    let count = entries.len();
+    // Sensors that the new set lacks keep the models that they have.
+    let base = registry.alias(&alias)?.map(|record| record.version);
+    let now = clock::now_us();
+    let version = registry.publish(&config.event.key, entries, base, note, now)?;
+    registry.move_alias(&alias, version, now)?;
+    say!("{note} {count} models as set {version}; {alias} is set {version} now");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The query's columns that models see.
+pub fn features(config: &Config) -> Result<Vec<String>> {
+    let scorer = pipeline::scorer(config, &*pipeline::plan(config)?, Newest::default());
+    Ok(scorer.context("models.features")?.features().to_vec())
+}
+
+fn list(config: &Config) -> Result<ExitCode> {
+    let registry = pipeline::registry(config)?;
+    let sets = registry.sets()?;
+    if sets.is_empty() {
+        say!("no model sets; `tidegauge train` or `tidegauge models import` makes one");
+    }
+    let aliases = registry.aliases()?;
+    for set in sets {
+        let names: Vec<_> =
+            aliases.iter().filter(|a| a.version == set.version).map(|a| a.name.as_str()).collect();
+        match set.content {
+            Ok((header, models)) => say!(
+                "set {:<4} {models:>7} models  {}  {}{}  {}",
+                set.version,
+                rfc3339(header.created_us.saturating_mul(1000)),
+                header.note,
+                header.base.map_or(String::new(), |base| format!(", over set {base}")),
+                names.join(" "),
+            ),
+            Err(error) => say!("set {:<4} cannot be read: {error}", set.version),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(config: &Config, version: Option<u64>) -> Result<ExitCode> {
+    let registry = pipeline::registry(config)?;
+    let version = match version {
+        Some(version) => version,
+        None => {
+            let alias = &config.models.alias;
+            let record = registry.alias(alias)?;
+            record.with_context(|| format!("there is no alias {alias} yet"))?.version
+        }
+    };
+    let models = registry.models(version)?;
+    let row = |(entry, set): (&Arc<ModelEntry>, u64)| Row {
+        entry: entry.clone(),
+        set,
+        aliases: String::new(),
+    };
+    let rows: Vec<_> = models.effective().map(row).collect();
+    say!("{}", pretty_format_batches(&[batch(&rows)?])?);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,128 @@
+//! The onset view in a lane: histories in the checkpoint, models that are fitted beside it.
+
+use super::*;
+use crate::trainer::Trainer;
+
+const SETTINGS: [&str; 4] = [
+    "models.features=s,rolling_mean(s, 4),rolling_std(s, 4)",
+    "models.onset.features=s,diff(s),rolling_mean(s, 3),hour_sin,same_time_gap(s, 2)",
+    "models.onset.rows=40",
+    "models.train.rows_min=10",
+];
+
+/// Sensor 1 and 2 take turns in a narrow range; sensor 2 steps up for good near the end.
+fn readings(windows: i64) -> Vec<(i64, i64, i64)> {
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let mut value = |id: i64, window: i64| {
+        let step = if id == 2 && window > windows * 4 / 5 { 400 } else { 0 };
+        100 + step + random.random_range(0..10)
+    };
+    let windows = 0..windows;
+    windows.flat_map(|w| [(5 * w + 1, 1, value(1, w)), (5 * w + 1, 2, value(2, w))]).collect()
+}
+
+/// What the lake says of each window: status, score's bits, novelty's bits, alarm, onset set, epoch.
+type Verdicts =
+    BTreeMap<(i64, String), (String, Option<u64>, Option<u64>, Option<bool>, Option<u64>)>;
+
+fn verdicts(bench: &Bench) -> (Verdicts, BTreeMap<u64, Vec<Option<u64>>>) {
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
+    let batches = bench.select(
+        "SELECT \"Id\", CAST(CAST(window_end AS VARCHAR) AS VARCHAR) AS e, CAST(status AS VARCHAR) AS status, \
+         score, novelty, alarm, novelty_set, epoch FROM predictions ORDER BY window_end, \"Id\"",
+    );
+    let (mut all, mut sets) = (Verdicts::new(), BTreeMap::<u64, Vec<Option<u64>>>::new());
+    for batch in &batches {
+        let text = |column: usize| {
+            let text =
+                arrow::compute::cast(batch.column(column), &arrow::datatypes::DataType::Utf8);
+            text.expect("a text").as_string::<i32>().clone()
+        };
+        let (ends, statuses) = (text(1), text(2));
+        let ids = batch.column(0).as_primitive::<Int64Type>();
+        let float = |column: usize, row: usize| {
+            let column = batch.column(column).as_primitive::<Float64Type>();
+            arrow::array::Array::is_valid(column, row).then(|| column.value(row).to_bits())
+        };
+        let alarms = batch.column(5).as_boolean();
+        let onset = batch.column(6).as_primitive::<UInt64Type>();
+        let epochs = batch.column(7).as_primitive::<UInt64Type>();
+        for row in 0..batch.num_rows() {
+            let alarm = arrow::array::Array::is_valid(alarms, row).then(|| alarms.value(row));
+            let set = arrow::array::Array::is_valid(onset, row).then(|| onset.value(row));
+            let key = (ids.value(row), ends.value(row).to_string());
+            let verdict =
+                (statuses.value(row).to_string(), float(3, row), float(4, row), alarm, set);
+            assert!(all.insert(key, verdict).is_none(), "a window came out twice");
+            sets.entry(epochs.value(row)).or_default().push(set);
+        }
+    }
+    (all, sets)
+}
+
+/// Feeds windows a few at a time, commits, and lets the trainer look after each commit. With `restarts`
+/// the lane dies now and then, right after a commit or with rows that it has not committed.
+fn run(restarts: bool) -> Bench {
+    let bench = Bench::new(&SETTINGS);
+    bench.champion_of_three();
+    let onset = bench.pipeline.config.models.onset.clone().expect("configured");
+    let mut trainer = Trainer::new(&bench.pipeline, &onset).expect("good settings");
+    let texts = messages(&readings(200));
+    let mut lane = bench.lane();
+    for (i, from) in (0..texts.len()).step_by(20).enumerate() {
+        let to = (from + 20).min(texts.len());
+        if restarts && i % 4 == 2 {
+            // Dies before the commit: what it was fed is fed again.
+            feed(&mut lane, &texts, from, to);
+            lane = bench.lane();
+        }
+        if restarts && i % 5 == 3 {
+            lane = bench.lane();
+            let onset = bench.pipeline.config.models.onset.clone().expect("configured");
+            trainer = Trainer::new(&bench.pipeline, &onset).expect("good settings");
+            // It reads what there is from the beginning, and fits nothing twice.
+            let before = bench.pipeline.registry.alias("onset").expect("reads");
+            trainer.round().expect("reads");
+            assert_eq!(bench.pipeline.registry.alias("onset").expect("reads"), before);
+        }
+        feed(&mut lane, &texts, from, to);
+        lane.commit(1).expect("commits");
+        trainer.round().expect("a round");
+        // The lane looks for models when it has committed: an empty commit takes them up.
+        lane.commit(1).expect("commits");
+    }
+    lane.drain().expect("drains");
+    lane.commit(1).expect("commits");
+    bench.prove();
+    bench
+}
+
+#[test]
+fn fm_46_fm_56_histories_survive_restarts_and_each_epoch_has_one_onset_set() {
+    let calm = run(false);
+    let (expected, sets) = verdicts(&calm);
+    for (epoch, sets) in &sets {
+        assert!(
+            sets.iter().all(|set| *set == sets[0]) || sets.len() < 4,
+            "epoch {epoch}: {sets:?}"
+        );
+    }
+    let seen: std::collections::BTreeSet<_> = sets.values().flatten().flatten().collect();
+    assert!(seen.len() >= 4, "models were fitted anew: {seen:?}");
+    let raised = |(id, end): &(i64, String), v: &Option<bool>| {
+        // The step comes with the window that ends at 12:40:10.
+        *id == 2
+            && *v == Some(true)
+            && ("2020-09-13T12:40:10Z"..="2020-09-13T12:40:20Z").contains(&end.as_str())
+    };
+    assert!(expected.iter().any(|(key, v)| raised(key, &v.3)), "the step raises an alarm");
+    let warm = expected.values().filter(|v| v.0 == "warming_up").count();
+    assert_eq!(warm, 6, "three rows of each sensor");
+    let (found, _) = verdicts(&run(true));
+    assert_eq!(found.len(), expected.len());
+    for (key, verdict) in &expected {
+        let (a, b) = (&found[key], verdict);
+        assert_eq!((&a.0, a.1, a.2, a.3), (&b.0, b.1, b.2, b.3), "{key:?}");
+    }
+}
