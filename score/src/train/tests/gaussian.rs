@@ -76,6 +76,11 @@ fn rows_that_nothing_can_be_learned_from_are_skipped_and_wild_ones_change_little
     let reason = |rows| one(1, sensor(1, 1, rows), &gaussian()).expect_err("no model").to_string();
     assert!(reason(vec![f64::NAN; 500]).contains("0 of its 500 rows are usable"));
     assert!(reason([1e308, -1e308].repeat(50)).contains("too large to be standardised"));
+    // What the second half does can't be measured by the first one.
+    let still = [[1e-160, -1e-160].repeat(20), [1.0, -1.0].repeat(20)].concat();
+    let options = TrainOptions { threshold: Threshold::Score(3.0), ..gaussian() };
+    let reason = one(1, sensor(1, 1, still), &options).expect_err("no model").to_string();
+    assert!(reason.contains("farther apart than numbers go"), "{reason}");
     for value in [0.0, 7.25, 1e9] {
         let entry = one(1, sensor(1, 1, vec![value; 200]), &gaussian()).expect("fits");
         assert_eq!(is_anomaly(&entry, &[value, value + 3.0]), [false, true], "{value}");
