@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use rand::rngs::StdRng;
@@ -342,6 +342,9 @@ pub fn plan(config: &Config) -> Result<Arc<Query>> {
 
 /// The registry that a configuration names.
 pub fn registry(config: &Config) -> Result<Registry> {
+    if let Some(library) = &config.models.onnx_runtime {
+        tidegauge_score::onnx::use_library(library).map_err(|what| anyhow!(what))?;
+    }
     let storage = &config.lake.storage;
     match &config.models.url {
         Some(url) => Ok(Registry::new(open_store(url, storage)?, "")),

@@ -124,9 +124,9 @@ impl Trainer {
         let metrics = self.pipeline.metrics.clone();
         match self.round() {
             Ok(round) => {
-                metrics.models_refitted.inc_by(round.fitted as u64);
-                metrics.model_refit_failures.inc_by(round.failed as u64);
-                metrics.models_due.set(i64::try_from(round.waiting).unwrap_or(i64::MAX));
+                metrics.refits.fitted.inc_by(round.fitted as u64);
+                metrics.refits.failures.inc_by(round.failed as u64);
+                metrics.refits.waiting.set(i64::try_from(round.waiting).unwrap_or(i64::MAX));
                 if let Some(set) = round.set {
                     let Round { rows, fitted, failed, waiting, .. } = round;
                     tracing::info!(set, rows, fitted, failed, waiting, "models fitted anew");
@@ -134,7 +134,7 @@ impl Trainer {
                 round.waiting
             }
             Err(error) => {
-                metrics.model_refit_failures.inc();
+                metrics.refits.failures.inc();
                 let error = format!("{error:#}");
                 tracing::warn!(error, "models are not fitted anew; it is tried again");
                 0
@@ -197,7 +197,7 @@ impl Trainer {
             let known = self.read.entry(lane.clone()).or_default();
             *known = (*known).max(epoch);
         }
-        rows.sort_by(|a: &Row, b: &Row| (a.end_us, a.revision).cmp(&(b.end_us, b.revision)));
+        rows.sort_by_key(|row: &Row| (row.end_us, row.revision));
         Ok(rows)
     }
 

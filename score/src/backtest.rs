@@ -183,10 +183,13 @@ impl Backtest {
         let mut refitter = Refitter::new(base.key.clone(), names, &settings, options)?;
         let seen = scorer.onset_features_of(base, false);
         let each = seen.window_end_us.iter().zip(seen.rows.chunks_exact(names.len())).enumerate();
-        let fits = each.filter_map(|(row, (end_us, features))| {
-            refitter.push(*end_us, features).then(|| (row + 1, refitter.fit()))
-        });
-        Ok(fits.collect())
+        let mut fits = Vec::new();
+        for (row, (end_us, features)) in each {
+            if refitter.push(*end_us, features) {
+                fits.push((row + 1, refitter.fit()));
+            }
+        }
+        Ok(fits)
     }
 
     fn models(&self, entry: ModelEntry, version: u64) -> Result<Models, ScoreError> {

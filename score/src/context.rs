@@ -8,7 +8,7 @@
 //! Rows, not time: the rows of a sensor before and after a gap are neighbours. Rows count whose
 //! columns are finite; others leave no trace. A row that comes again (a revision) takes the place
 //! of what it replaces, and is looked at beside the rows up to it; rows after it keep what they had.
-//! What cannot be told exactly any more is not told: see [`Fit`].
+//! What cannot be told exactly any more is not told: such a row has invalid features.
 
 mod expression;
 mod history;

@@ -1,14 +1,16 @@
 //! One sensor's model with everything that is known about it.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 use tidegauge_flow::{KeyValue, SensorKey};
 
 use crate::calibration::Calibration;
 use crate::error::ScoreError;
-use crate::model::ModelParams;
+use crate::model::{Model, ModelParams};
 use crate::svm::SvmScore;
 
-/// A row of a model set. Plain data; [`ModelParams::build`] makes it ready to score.
+/// A row of a model set. Plain data; [`ModelEntry::build`] makes it ready to score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelEntry {
     /// The sensor.
@@ -68,6 +70,15 @@ impl ModelEntry {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The model in the form that scores.
+    ///
+    /// # Errors
+    /// [`ScoreError::Model`] when it needs something that is not there, with what to do.
+    pub fn build(&self) -> Result<Arc<dyn Model>, ScoreError> {
+        let refuse = |what| ScoreError::Model { sensor: self.key.to_string(), what };
+        self.model.build().map_err(refuse)
     }
 
     /// SHA-256 over all of it, as lower-case hexadecimal digits: equal when every bit is equal.

@@ -18,3 +18,17 @@ pub(crate) mod optional {
         text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }
+
+/// A list of numbers.
+pub(crate) mod list {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(values: &[f64], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(values.iter().map(f64::to_string))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+    }
+}

@@ -5,7 +5,7 @@
 
 mod libsvm;
 mod onnx;
-mod protobuf;
+pub(crate) mod protobuf;
 
 pub use libsvm::export_libsvm;
 pub use onnx::export_onnx;
@@ -46,4 +46,4 @@ fn one_class_svm(entry: &ModelEntry) -> Result<&SvmParams, String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,8 +1,9 @@
-//! Models that users bring: files of scikit-learn and libsvm, read without either.
+//! Models that users bring: files of scikit-learn and libsvm, read without either, and ONNX files.
 
 pub mod compression;
 pub mod libsvm;
 pub mod numpy;
+mod onnx;
 pub mod pickle;
 pub mod sklearn;
 
@@ -17,13 +18,12 @@ use tidegauge_flow::{KeySchema, KeyValue, SensorKey};
 use crate::entry::ModelEntry;
 use crate::model::ModelParams;
 use crate::set::describe;
-use crate::svm::SvmParams;
 
 /// What the name of a model's file begins with.
 pub(crate) const PREFIX: &str = "model_";
 
 /// Endings that are no part of the sensor's name.
-const ENDINGS: [&str; 6] = [".pkl", ".pickle", ".joblib", ".sav", ".model", ".libsvm"];
+const ENDINGS: [&str; 7] = [".pkl", ".pickle", ".joblib", ".sav", ".model", ".libsvm", ".onnx"];
 
 /// Endings of compressed files, behind one of [`ENDINGS`] or alone. Those that are not read are
 /// here too: the reason is then their content, not their name.
@@ -40,10 +40,12 @@ pub type Imports = (Vec<ModelEntry>, Vec<(PathBuf, String)>);
 
 /// Reads files, and all files of folders (not of folders in them), each named `model_<key>_<key>`
 /// for its sensor. `features` are the columns that the models will see, in their order. What a file
-/// is, its content says: text of libsvm, or a pickle, which zlib or gzip may have compressed.
+/// is, its content says: text of libsvm, an ONNX model, or a pickle, which zlib or gzip may have
+/// compressed. ONNX Runtime is not needed to read an ONNX file, only to score by it.
 ///
 /// An imported model's threshold is exactly 0 (a row is an anomaly when its decision is not above
-/// 0), unless the file has a scaling of [`libsvm`] that names another.
+/// 0), unless the file has a scaling of [`libsvm`] that names another, or is an ONNX file
+/// that [`export_onnx`](crate::export_onnx) has written with another.
 pub fn import_files(paths: &[PathBuf], key: &KeySchema, features: &[String]) -> Imports {
     let (mut entries, mut refused): Imports = Default::default();
     let mut files = Vec::new();
@@ -107,7 +109,7 @@ fn pattern(key: &KeySchema) -> String {
 fn import_file(path: &Path, key: &KeySchema, features: &[String]) -> Result<ModelEntry, String> {
     let name = path.file_name().and_then(|name| name.to_str()).ok_or("its name is no text")?;
     let key = name_to_key(name, key)?;
-    let imported = read(&bytes(path)?, features.len())?;
+    let imported = read(bytes(path)?, features.len())?;
     if let Some(fitted) = imported.features.filter(|fitted| fitted != features) {
         return Err(format!(
             "it was fitted on the features {fitted:?}, the query gives {features:?}"
@@ -116,7 +118,7 @@ fn import_file(path: &Path, key: &KeySchema, features: &[String]) -> Result<Mode
     let entry = ModelEntry {
         key,
         features: features.to_vec(),
-        model: ModelParams::OneClassSvm(imported.svm),
+        model: imported.model,
         threshold: imported.threshold,
         calibration: None,
         training: None,
@@ -142,22 +144,27 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
 
 /// What a file holds, whatever its format.
 struct Imported {
-    svm: SvmParams,
+    model: ModelParams,
     features: Option<Vec<String>>,
     threshold: f64,
     written_by: String,
 }
 
-/// Picks the reader by how the content begins: no pickle begins like a text of libsvm.
-fn read(bytes: &[u8], width: usize) -> Result<Imported, String> {
-    if libsvm::is_libsvm(bytes) {
-        let libsvm::Imported { svm, features, threshold } = libsvm::read(bytes, width)?;
-        return Ok(Imported { svm, features, threshold, written_by: "libsvm".into() });
+/// Picks the reader by how the content begins: no pickle begins like a text of libsvm, or like ONNX.
+fn read(bytes: Vec<u8>, width: usize) -> Result<Imported, String> {
+    if libsvm::is_libsvm(&bytes) {
+        let libsvm::Imported { svm, features, threshold } = libsvm::read(&bytes, width)?;
+        let model = ModelParams::OneClassSvm(svm);
+        return Ok(Imported { model, features, threshold, written_by: "libsvm".into() });
     }
-    let sklearn::Imported { svm, features, version } = sklearn::read(bytes)?;
+    if onnx::is_onnx(&bytes) {
+        return onnx::read(bytes, width);
+    }
+    let sklearn::Imported { svm, features, version } = sklearn::read(&bytes)?;
+    let model = ModelParams::OneClassSvm(svm);
     let version = version.unwrap_or_else(|| "of unknown version".into());
     let written_by = format!("scikit-learn {version}");
-    Ok(Imported { svm, features, threshold: 0.0, written_by })
+    Ok(Imported { model, features, threshold: 0.0, written_by })
 }
 
 /// The file itself, or the visible files of a folder by name.

@@ -3,8 +3,8 @@
 //!
 //! **Invariant:** scoring does no I/O, reads no clock and keeps a row's model for the whole row; a
 //! row that cannot be scored says why and never gets an invented verdict. The registry sees storage
-//! only through [`tidegauge_flow::Store`]; only [`import`] opens files. linfa is used in [`mod@train`]
-//! and nowhere else.
+//! only through [`tidegauge_flow::Store`]; only [`import`] opens files, and [`onnx`] loads a library when a
+//! model that needs it is put in force. linfa is used in [`mod@train`] and nowhere else.
 
 pub mod backtest;
 pub mod calibration;
@@ -14,9 +14,11 @@ pub mod error;
 mod exact;
 pub mod export;
 pub mod follow;
+pub mod gaussian;
 pub mod import;
 pub mod limits;
 pub mod model;
+pub mod onnx;
 pub mod refit;
 pub mod registry;
 pub mod scorer;
@@ -30,12 +32,14 @@ pub use entry::{ModelEntry, TrainingSummary};
 pub use error::ScoreError;
 pub use export::{export_libsvm, export_onnx, key_to_name};
 pub use follow::Follower;
+pub use gaussian::{GaussianModel, GaussianParams};
 pub use import::{import_files, name_to_key};
 pub use limits::{Limit, LimitsParams};
 pub use model::{Model, ModelParams};
+pub use onnx::{OnnxParams, OnnxParts};
 pub use refit::{RefitOptions, Refitter};
 pub use registry::{AliasRecord, Models, Registry, SetSummary};
 pub use scorer::{OnsetSettings, Remembered, Scorer, Stamp, Status, Tally, prediction_schema};
 pub use set::{ModelSet, SetHeader};
 pub use svm::{PackedSvm, Path, SvmModel, SvmParams, SvmParts, SvmScore};
-pub use train::{Report, SensorRows, SkipReason, Threshold, TrainOptions, train};
+pub use train::{Kind, Report, SensorRows, SkipReason, Threshold, TrainOptions, train};

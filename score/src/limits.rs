@@ -115,10 +115,11 @@ impl Model for LimitsModel {
         }
     }
 
-    /// A feature is to blame as far as it is beyond its limit.
+    /// A feature is to blame as far as it is beyond its limit; at its limit a little too.
     fn blame(&self, row: &[f64], blame: &mut [f64]) {
         for ((limit, value), blame) in self.0.iter().zip(row).zip(blame) {
-            *blame = limit.beyond(*value).unwrap_or(f64::MIN);
+            let beyond = limit.beyond(*value).unwrap_or(f64::MIN);
+            *blame = if beyond == 0.0 { f64::MIN_POSITIVE } else { beyond };
         }
     }
 }

@@ -69,7 +69,8 @@ impl Scorer {
     ///
     /// # Errors
     /// [`ScoreError::Feature`] for a feature that the query lacks or that is no number;
-    /// [`ScoreError::FeatureMismatch`] or [`ScoreError::KeyMismatch`] when a model doesn't fit.
+    /// [`ScoreError::FeatureMismatch`] or [`ScoreError::KeyMismatch`] when a model doesn't fit,
+    /// [`ScoreError::Model`] when one cannot be built.
     pub fn new(
         schema: &Schema,
         key_columns: usize,
@@ -119,7 +120,7 @@ impl Scorer {
     /// Puts other models in force, from the next row on. Sensors are looked up anew.
     ///
     /// # Errors
-    /// When a model doesn't fit the query; the models in force stay so.
+    /// When a model doesn't fit the query, or cannot be built; the models in force stay so.
     pub fn replace_models(&mut self, models: Option<Models>) -> Result<(), ScoreError> {
         self.champion.replace(models, self.key.as_ref())
     }

@@ -21,6 +21,9 @@ pub const FORMAT: u32 = 2;
 /// Most models that one set may hold.
 pub const MAX_ENTRIES: usize = 10_000_000;
 
+/// Most bytes that the files of all models in a set may have: a column of Arrow ends at 2 GiB.
+pub const MAX_BLOB_BYTES: usize = 1 << 30;
+
 /// A set in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSet {
@@ -32,11 +35,21 @@ pub struct ModelSet {
 impl ModelSet {
     /// # Errors
     /// [`ScoreError::Model`] for an entry that is no usable model, has another key than the header
-    /// says, or is there twice; [`ScoreError::Set`] when there is none, or too many.
+    /// says, or is there twice; [`ScoreError::Set`] when there is none, too many, or
+    /// their files are too large together.
     pub fn new(header: SetHeader, entries: Vec<ModelEntry>) -> Result<Self, ScoreError> {
         let count = entries.len();
         if count == 0 || count > MAX_ENTRIES {
             let what = format!("it has {count} models; 1 to {MAX_ENTRIES} are possible");
+            return Err(ScoreError::Set { set: header.version.to_string(), what });
+        }
+        let blobs = entries.iter().map(|entry| entry.model.blob_bytes());
+        let blobs = blobs.fold(0, usize::saturating_add);
+        if blobs > MAX_BLOB_BYTES {
+            let what = format!(
+                "the files of its models have {blobs} bytes, {MAX_BLOB_BYTES} are possible: publish \
+                 them as several sets"
+            );
             return Err(ScoreError::Set { set: header.version.to_string(), what });
         }
         let mut all = BTreeMap::new();

@@ -1,8 +1,8 @@
 //! One model per sensor from its own normal windows.
 //!
-//! *How scores and thresholds are set*: models of some of the rows say how far others go, which they
-//! don't know; see `threshold`. *Stated sampling*: of more rows than the cap, evenly spaced ones in time
-//! are used. Training has no randomness: the same rows give the same model.
+//! *How scores and thresholds are set*, for every kind: models of some of the rows say how far others go,
+//! which they don't know; see `threshold`. *Stated sampling*: of more rows than the cap, evenly spaced
+//! ones in time are used. Training has no randomness: the same rows give the same model.
 
 pub(crate) mod fit;
 pub(crate) mod samples;
@@ -11,13 +11,16 @@ mod threshold;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tidegauge_flow::SensorKey;
 
 use self::samples::Samples;
+use self::threshold::{Deviations, HeldOut};
 use crate::calibration::Calibration;
 use crate::entry::{ModelEntry, TrainingSummary};
 use crate::error::ScoreError;
+use crate::gaussian::GaussianParams;
 use crate::model::ModelParams;
 use crate::svm::{SvmParams, SvmParts, SvmScore};
 
@@ -41,6 +44,8 @@ pub struct SensorRows {
 /// How to train. The defaults were measured on public labelled data; see the guide to models.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainOptions {
+    /// Which kind of model. A Gaussian one has no use for `nu`, `gamma`, `tolerance` and `unit_min`.
+    pub kind: Kind,
     /// Share of training rows that may lie outside; above 0, below 1.
     pub nu: f64,
     /// The kernel's width on standardised features; 1 / number of features when not given.
@@ -51,11 +56,23 @@ pub struct TrainOptions {
     pub rows_max: usize,
     /// When the solver may stop, relative to the size of its gradients (nu times rows).
     pub tolerance: f64,
-    /// From which score on a row is an anomaly. Scores are distances beyond the model's boundary, in
-    /// units of what normal windows rarely pass.
+    /// From which score on a row is an anomaly. Scores of a support vector machine are distances beyond
+    /// its boundary, in units of what normal windows rarely pass; those of a Gaussian model are distances
+    /// from the mean in standard deviations.
     pub threshold: Threshold,
     /// The least unit, in standard deviations.
     pub unit_min: f64,
+}
+
+/// The kinds of models that are trained; in text by the words that model sets have for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// [`ModelParams::OneClassSvm`].
+    #[default]
+    OneClassSvm,
+    /// [`ModelParams::Gaussian`].
+    Gaussian,
 }
 
 /// How a threshold is found.
@@ -70,6 +87,7 @@ pub enum Threshold {
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
+            kind: Kind::default(),
             nu: 0.1,
             gamma: None,
             rows_min: 30,
@@ -200,22 +218,13 @@ fn train_sensor(
     rows: &SensorRows,
     options: &TrainOptions,
 ) -> Result<ModelEntry, SkipReason> {
-    let width = features.len();
-    let samples = Samples::new(rows, width, options)?;
-    let fitter = fit::Fitter {
-        width,
-        nu: options.nu,
-        gamma: options.gamma.unwrap_or(1.0 / width as f64),
-        tolerance: options.tolerance,
+    let samples = Samples::new(rows, features.len(), options)?;
+    let learned = match options.kind {
+        Kind::OneClassSvm => one_class_svm(&samples, options),
+        Kind::Gaussian => gaussian(&samples, options),
     };
     let not_fitted = |e: String| SkipReason::NotFitted(e);
-    let fitted = fitter.fit(&samples.standardised).map_err(not_fitted)?;
-    let held_out = match options.threshold {
-        Threshold::Score(_) => threshold::HeldOut::second_half(&fitter, &samples),
-        Threshold::FalseAlarmRate(_) => threshold::HeldOut::folds(&fitter, &samples),
-    };
-    let held_out = held_out.map_err(not_fitted)?;
-    let unit = held_out.unit(options.unit_min);
+    let Learned { model, held_out, unit } = learned.map_err(not_fitted)?;
     let threshold = match options.threshold {
         Threshold::Score(score) => score,
         Threshold::FalseAlarmRate(rate) => held_out.threshold(rate) / unit,
@@ -224,23 +233,13 @@ fn train_sensor(
         from_us: samples.from_us,
         to_us: samples.to_us,
         rows: samples.rows as u64,
-        rows_used: (samples.standardised.len() / width) as u64,
+        rows_used: (samples.standardised.len() / samples.width()) as u64,
         false_alarm_rate: Some(held_out.share_from(threshold * unit)),
     };
-    let svm = SvmParams::new(SvmParts {
-        mean: samples.mean,
-        scale: samples.scale,
-        vectors: fitted.vectors,
-        alpha: fitted.alpha,
-        gamma: fitter.gamma,
-        rho: fitted.rho,
-        score: SvmScore::Distance { unit },
-    })
-    .map_err(|e| not_fitted(e.to_string()))?;
     let entry = ModelEntry {
         key: rows.key.clone(),
         features: features.to_vec(),
-        model: ModelParams::OneClassSvm(svm),
+        model,
         threshold,
         calibration: Calibration::from_scores(held_out.distances().map(|d| d / unit).collect()),
         training: Some(training),
@@ -248,6 +247,45 @@ fn train_sensor(
     };
     entry.check().map_err(|e| not_fitted(e.to_string()))?;
     Ok(entry)
+}
+
+/// A model of all rows, and how far models that did not know them saw rows go.
+struct Learned {
+    model: ModelParams,
+    held_out: HeldOut,
+    /// Held-out distances divided by it are scores.
+    unit: f64,
+}
+
+fn one_class_svm(samples: &Samples, options: &TrainOptions) -> Result<Learned, String> {
+    let width = samples.width();
+    let fitter = fit::Fitter {
+        width,
+        nu: options.nu,
+        gamma: options.gamma.unwrap_or(1.0 / width as f64),
+        tolerance: options.tolerance,
+    };
+    let fitted = fitter.fit(&samples.standardised)?;
+    let held_out = HeldOut::new(&fitter, samples, options.threshold)?;
+    let unit = held_out.unit(options.unit_min);
+    let svm = SvmParams::new(SvmParts {
+        mean: samples.mean.clone(),
+        scale: samples.scale.clone(),
+        vectors: fitted.vectors,
+        alpha: fitted.alpha,
+        gamma: fitter.gamma,
+        rho: fitted.rho,
+        score: SvmScore::Distance { unit },
+    });
+    let model = ModelParams::OneClassSvm(svm.map_err(|e| e.to_string())?);
+    Ok(Learned { model, held_out, unit })
+}
+
+fn gaussian(samples: &Samples, options: &TrainOptions) -> Result<Learned, String> {
+    let held_out = HeldOut::new(&Deviations, samples, options.threshold)?;
+    let gaussian = GaussianParams::new(samples.mean.clone(), samples.scale.clone());
+    let model = ModelParams::Gaussian(gaussian.map_err(|e| e.to_string())?);
+    Ok(Learned { model, held_out, unit: 1.0 })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod lane;
 mod process;
+mod refits;
 mod upkeep;
 
 use std::collections::BTreeSet;
@@ -21,6 +22,7 @@ use crate::ServeError;
 use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
 use process::Process;
+pub use refits::RefitMetrics;
 pub use upkeep::UpkeepMetrics;
 
 /// Distinct Kafka error codes that are counted by name; further ones are counted as `other`.
@@ -41,12 +43,8 @@ pub struct Metrics {
     pub commit_stall_seconds: Histogram,
     /// Models that an alias means and that could not be put in force.
     pub model_reload_failures: IntCounter,
-    /// Models of the onset view that were fitted anew.
-    pub models_refitted: IntCounter,
-    /// Models that could not be fitted anew, or not be published.
-    pub model_refit_failures: IntCounter,
-    /// Sensors whose model waits to be fitted anew.
-    pub models_due: IntGauge,
+    /// The trainer's.
+    pub refits: RefitMetrics,
     /// Offsets that lanes went past without reading, because the broker has not got them.
     pub skipped_offsets: IntCounter,
     /// Lanes that are ours and can't be read at the moment.
@@ -161,21 +159,7 @@ impl Metrics {
             commit_seconds,
             commit_stall_seconds,
             model_reload_failures,
-            models_refitted: counter(
-                &registry,
-                "tidegauge_score_refits_total",
-                "Models of the onset view that were fitted anew.",
-            )?,
-            model_refit_failures: counter(
-                &registry,
-                "tidegauge_score_refit_failures_total",
-                "Models that could not be fitted anew, or not be published.",
-            )?,
-            models_due: gauge(
-                &registry,
-                "tidegauge_score_refits_waiting",
-                "Sensors whose model waits to be fitted anew.",
-            )?,
+            refits: RefitMetrics::register(&registry)?,
             skipped_offsets,
             lanes_waiting: gauge(
                 &registry,

@@ -1,9 +1,10 @@
 //! The section `[models]`: what models see, how they are trained, and the view that adapts.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegauge_score::train::{ROWS_MOST, Threshold, TrainOptions};
-use tidegauge_score::{OnsetSettings, RefitOptions};
+use tidegauge_score::{Kind, OnsetSettings, RefitOptions};
 
 use super::reader::Reader;
 use super::sections::check_url;
@@ -21,11 +22,14 @@ pub struct Models {
     pub min_readings: u64,
     pub train: TrainSettings,
     pub onset: Option<Onset>,
+    /// ONNX Runtime's library; `None`: as its environment variable says, or where the system looks.
+    pub onnx_runtime: Option<PathBuf>,
 }
 
 /// How models are trained, as far as it is said.
 #[derive(Debug, Clone, Default)]
 pub struct TrainSettings {
+    pub kind: Kind,
     pub nu: Option<f64>,
     pub gamma: Option<f64>,
     pub rows_min: Option<usize>,
@@ -37,8 +41,12 @@ pub struct TrainSettings {
 impl TrainSettings {
     /// The options for models that see other rows than their own, or that don't.
     pub fn options(&self, in_context: bool) -> TrainOptions {
-        let default = if in_context { TrainOptions::in_context() } else { TrainOptions::default() };
+        let default = match (in_context, self.kind) {
+            (true, Kind::OneClassSvm) => TrainOptions::in_context(),
+            (false, _) | (true, Kind::Gaussian) => TrainOptions::default(),
+        };
         TrainOptions {
+            kind: self.kind,
             nu: self.nu.unwrap_or(default.nu),
             gamma: self.gamma.or(default.gamma),
             rows_min: self.rows_min.unwrap_or(default.rows_min),
@@ -75,6 +83,7 @@ pub(super) fn models(reader: &mut Reader) -> Models {
         min_readings: reader.integer("models.min_readings", 1, 1..=1_000_000),
         train: train(reader),
         onset: onset(reader),
+        onnx_runtime: reader.text("models.onnx_runtime").map(PathBuf::from),
     }
 }
 
@@ -102,7 +111,9 @@ fn train(reader: &mut Reader) -> TrainSettings {
         (rows > 0).then_some(rows)
     };
     let (rows_min, rows_max) = (rows("models.train.rows_min"), rows("models.train.rows_max"));
+    let kinds = [("one_class_svm", Kind::OneClassSvm), ("gaussian", Kind::Gaussian)];
     TrainSettings {
+        kind: reader.one_of("models.train.kind", &kinds),
         nu: reader.number("models.train.nu", 1e-6..=0.5),
         gamma: reader.number("models.train.gamma", 1e-6..=1e6),
         rows_min,

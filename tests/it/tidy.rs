@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 const STAGES: [&str; 4] = ["ingest", "aggregate", "score", "sink"];
 
 /// Which packages may name which dependencies (`""` is the binary's); a star stands for any ending.
-const OWNERS: [(&str, &[&str]); 8] = [
+const OWNERS: [(&str, &[&str]); 9] = [
     ("rdkafka*", &["ingest"]),
     ("datafusion*", &["aggregate", ""]),
     ("linfa*", &["score"]),
+    ("ort", &["score"]),
     ("axum*", &["serve"]),
     ("hyper*", &["serve"]),
     ("prometheus*", &["serve"]),

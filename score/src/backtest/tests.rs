@@ -1,6 +1,6 @@
 //! A backtest against a stream that is told the same models at the same rows.
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimeUnit, UInt64Type};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

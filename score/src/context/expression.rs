@@ -8,17 +8,25 @@ pub(crate) const ROWS_MAX: usize = 1_000;
 /// Rows that a rolling feature looks at, at least.
 const LEAST: usize = 2;
 
+/// Spans that an exponentially weighted mean looks at: all that lies before them would weigh less than
+/// exp(-8), 0.04 % of the mean.
+const SPANS: usize = 4;
+
 /// Days that a feature may look back, at most.
 pub(crate) const DAYS_MAX: usize = 28;
 
 /// The functions with what each gives, for messages and documentation.
-pub const FUNCTIONS: [(&str, &str); 9] = [
+pub const FUNCTIONS: [(&str, &str); 10] = [
     ("diff(column)", "the difference to the row before"),
     ("rolling_mean(column, rows)", "the mean of the last rows, this one included"),
     ("rolling_std(column, rows)", "their standard deviation (of the population)"),
     ("rolling_min(column, rows)", "the least of them"),
     ("rolling_max(column, rows)", "the greatest of them"),
     ("rolling_slope(column, rows)", "the least-squares slope of them, per row"),
+    (
+        "ewma(column, rows)",
+        "their exponentially weighted mean, alpha = 2 / (rows + 1), over the last 4 x rows rows",
+    ),
     ("hour_sin", "sin of the hour of day of window_end in UTC, 24 hours a turn"),
     ("hour_cos", "cos of it"),
     (
@@ -134,23 +142,29 @@ pub(crate) fn parse(
             let days = number(days, DAYS_MAX)?;
             return Ok(Expression::SameTimeGap { column: column(of)?, days });
         }
+        ("ewma", [of, span]) => {
+            let span = number(span, ROWS_MAX / SPANS)?;
+            let (rows, what) = (span * SPANS, Rolling::Ewma(span));
+            return Ok(Expression::Rolling { column: column(of)?, rows, what });
+        }
         ("rolling_mean", [_, _]) => Rolling::Mean,
         ("rolling_std", [_, _]) => Rolling::Std,
         ("rolling_min", [_, _]) => Rolling::Min,
         ("rolling_max", [_, _]) => Rolling::Max,
         ("rolling_slope", [_, _]) => Rolling::Slope,
-        _ => {
-            let known: Vec<_> = FUNCTIONS.iter().map(|(name, _)| *name).collect();
-            let lists = "state(column), onset(column)";
-            let known = known.join(", ");
-            return Err(format!("is neither a column nor one of {known}, {lists}"));
-        }
+        _ => return Err(unknown()),
     };
     let rows = number(arguments[1], ROWS_MAX)?;
     if rows < LEAST {
         return Err(format!("looks at {rows} rows: it needs at least {LEAST}"));
     }
     Ok(Expression::Rolling { column: column(arguments[0])?, rows, what })
+}
+
+fn unknown() -> String {
+    let known: Vec<_> = FUNCTIONS.iter().map(|(name, _)| *name).collect();
+    let known = known.join(", ");
+    format!("is neither a column nor one of {known}, state(column), onset(column)")
 }
 
 /// The function and its arguments of `function(a, b)`, without the blanks around them.

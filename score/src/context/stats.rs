@@ -9,6 +9,8 @@ pub(crate) enum Rolling {
     Min,
     Max,
     Slope,
+    /// Exponentially weighted mean of this span, which may see fewer rows or more.
+    Ewma(usize),
 }
 
 impl Rolling {
@@ -24,6 +26,7 @@ impl Rolling {
             Self::Min => values.fold(f64::INFINITY, f64::min),
             Self::Max => values.fold(f64::NEG_INFINITY, f64::max),
             Self::Slope => slope(values),
+            Self::Ewma(span) => ewma(values, 1.0 - 2.0 / (span as f64 + 1.0)),
         }
     }
 }
@@ -41,3 +44,14 @@ fn slope(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let spread = n * (n * n - 1.0) / 12.0;
     if spread > 0.0 { sum / spread } else { 0.0 }
 }
+
+/// Each value counts `keep` times as much as the one after it, with weights that sum to 1 however many
+/// values there are: `ewm(span=..., adjust=True)` of pandas, keep = 1 - 2 / (span + 1).
+fn ewma(values: impl Iterator<Item = f64>, keep: f64) -> f64 {
+    let step = |(sum, weights): (f64, f64), v: f64| (sum * keep + v, weights * keep + 1.0);
+    let (sum, weights) = values.fold((0.0, 0.0), step);
+    sum / weights
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 /// A message that grows field by field.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Message(Vec<u8>);
+pub(crate) struct Message(Vec<u8>);
 
 impl Message {
     /// A number, as a varint: 7 bits a byte, the lowest first.

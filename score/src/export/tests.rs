@@ -6,7 +6,7 @@ use super::*;
 use crate::svm::{SvmParts, SvmScore};
 
 /// A model of two features with three support vectors.
-pub(super) fn parts() -> SvmParts {
+pub(crate) fn parts() -> SvmParts {
     SvmParts {
         mean: vec![82.473_147_459_727_37, -1e-9],
         scale: vec![1.346_869_144_230_364_4, 1.0 / 3.0],
@@ -18,7 +18,7 @@ pub(super) fn parts() -> SvmParts {
     }
 }
 
-pub(super) fn entry(parts: SvmParts, threshold: f64) -> ModelEntry {
+pub(crate) fn entry(parts: SvmParts, threshold: f64) -> ModelEntry {
     let features = (0..parts.mean.len()).map(|i| format!("x{i}")).collect();
     ModelEntry {
         key: SensorKey(Box::new([KeyValue::Int(1), KeyValue::Str("pump \"7\"\n".into())])),
@@ -79,7 +79,10 @@ fn a_threshold_on_any_scale_is_one_of_the_decision() {
         for threshold in [0.05, 0.2, 0.25] {
             let svm = SvmParams::new(SvmParts { score, ..parts() }).expect("valid");
             let (mut scores, mut decisions) = (vec![0.0; 120], vec![0.0; 120]);
-            crate::model::ModelParams::OneClassSvm(svm.clone()).build().scores(&rows, &mut scores);
+            crate::model::ModelParams::OneClassSvm(svm.clone())
+                .build()
+                .expect("builds")
+                .scores(&rows, &mut scores);
             crate::svm::PackedSvm::new(&svm).decide(&rows, &mut decisions);
             let border = -svm.as_decision(threshold);
             let flagged = scores.iter().filter(|score| **score >= threshold).count();

@@ -213,7 +213,7 @@ fn a_lineage_of_many_small_publications_stays_a_short_chain_with_every_newest_mo
         let entries: Vec<_> = keys.iter().map(|k| entry(k.clone(), round as f64)).collect();
         let version =
             registry.advance("onset", &key_schema(), &entries, "test", round).expect("publishes");
-        keys.into_iter().for_each(|key| drop(newest.insert(key, (round as f64, version))));
+        newest.extend(keys.into_iter().map(|key| (key, (round as f64, version))));
     }
     let models = registry.resolve("onset").expect("reads").expect("there");
     assert!(models.versions().len() <= 8, "{:?}", models.versions());

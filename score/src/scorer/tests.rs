@@ -68,6 +68,8 @@ fn scorer(rows: &WindowRows, features: &[&str], models: Option<Models>) -> Score
     Scorer::new(&rows.batch.schema(), 2, &names(features), models, 2).expect("models fit")
 }
 
+mod kinds;
+
 const STAMP: Stamp<'_> = Stamp { lane: "sensors-0", epoch: 8 };
 
 #[test]
@@ -230,7 +232,7 @@ fn numbers_of_every_type_are_features_and_texts_are_not() {
     let mut wide = entry(key(1, "a"), 0.0);
     wide.features = names(&["count", "small", "money"]);
     wide.model = ModelParams::OneClassSvm(wide_svm(3));
-    let model = wide.model.build();
+    let model = wide.model.build().expect("builds");
     let mut scorer = scorer(&rows, &[], Some(models(vec![wide])));
     let out = scorer.score(&rows, &sensors(), &STAMP).expect("scores");
     let mut expected = [0.0];

@@ -41,7 +41,8 @@ pub(super) fn champion(
         }
         let is_anomaly = score >= ready.threshold;
         let severity = ready.severities.as_ref().map(|lookup| lookup.severity(score));
-        let reason = is_anomaly.then(|| reason(ready.model.as_ref(), names, rows.row(i)));
+        let reason = || reason(ready.model.as_ref(), names, rows.row(i));
+        let reason = is_anomaly.then(reason).flatten();
         output.verdict(score, ready.threshold, is_anomaly, severity, reason, ready.version);
     }
     output.give_back(scores);
@@ -83,7 +84,7 @@ pub(super) fn onset(
         let alarm = count.is_new.then(|| settings.alarm(novelty, count.seen, resting));
         let reason = || {
             let ready = scored.filter(|_| alarm == Some(true))?;
-            Some(reason(ready.model.as_ref(), names, rows.row(i)))
+            reason(ready.model.as_ref(), names, rows.row(i))
         };
         let alarm = novelty.and(alarm);
         output.novelty(novelty, alarm, scored.map(|ready| ready.version), reason);
@@ -107,15 +108,19 @@ fn scores(ready: &Ready, rows: &Rows<'_>, count: usize, mut scores: Vec<f64>) ->
     scores
 }
 
-/// The features most to blame for an anomaly, most first, as `stddev,mean`.
-fn reason(model: &dyn Model, names: &[String], row: &[f64]) -> String {
+/// The features most to blame for an anomaly, most first, as `stddev,mean`; `None` when the model can't
+/// tell one from another.
+fn reason(model: &dyn Model, names: &[String], row: &[f64]) -> Option<String> {
     let mut blame = vec![0.0; names.len()];
     model.blame(row, &mut blame);
+    if blame.iter().all(|blame| *blame == 0.0) {
+        return None;
+    }
     let mut order: Vec<usize> = (0..names.len()).collect();
     // Stable, so that features that are equally to blame stand in the query's order.
     order.sort_by(|a, b| blame[*b].total_cmp(&blame[*a]));
     let least = (blame[order[0]] * REASON_SHARE).max(0.0);
     let named = order.iter().enumerate().filter(|(i, f)| *i == 0 || blame[**f] > least);
     let named: Vec<&str> = named.take(MAX_REASONS).map(|(_, f)| names[*f].as_str()).collect();
-    named.join(",")
+    Some(named.join(","))
 }

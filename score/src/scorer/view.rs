@@ -60,7 +60,7 @@ impl View {
     /// before keep it as it is.
     ///
     /// # Errors
-    /// When a model doesn't fit; the models in force stay so.
+    /// When a model doesn't fit or can't be built; the models in force stay so.
     pub fn replace(
         &mut self,
         models: Option<Models>,
@@ -115,13 +115,14 @@ impl View {
             (Some((_, version)), Slot::Ready(ready)) if ready.version == version => {
                 ready.generation = generation;
             }
-            (Some((entry, version)), slot) => {
-                let (model, threshold) = (entry.model.build(), entry.threshold);
+            // What may fail was built when the models were put in force, and stays built.
+            (Some((entry, version)), slot) if let Ok(model) = entry.build() => {
+                let threshold = entry.threshold;
                 let severities = entry.calibration.as_ref().map(Lookup::new);
                 let ready = Ready { model, threshold, severities, version, generation };
                 *slot = Slot::Ready(Box::new(ready));
             }
-            (None, slot) => {
+            (_, slot) => {
                 *slot = Slot::Missing;
                 self.missing += 1;
             }
@@ -163,7 +164,10 @@ impl View {
                 expected: entry.features.clone(),
                 found: self.features.names().to_vec(),
             }),
-            None => Ok(()),
+            None => {
+                let mut unsure = models.effective().filter(|(entry, _)| entry.model.needs_more());
+                unsure.try_for_each(|(entry, _)| entry.build().map(|_| ()))
+            }
         }
     }
 }

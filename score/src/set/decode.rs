@@ -234,7 +234,7 @@ impl Row<'_> {
         let blob = blob.filter(|blob| blob.is_valid(self.row));
         Stored {
             parameters: self.columns.get(21).map_or_else(String::new, |_| self.text(21)),
-            blob: blob.map_or_else(Vec::new, |blob| blob.value(self.row).to_vec()),
+            blob: blob.map_or_else(Bytes::new, |blob| Bytes::copy_from_slice(blob.value(self.row))),
         }
     }
 

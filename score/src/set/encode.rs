@@ -146,7 +146,7 @@ fn columns(key: &KeySchema, entries: &[&ModelEntry]) -> Vec<ArrayRef> {
     let stored: Vec<Option<Stored>> = entries.iter().map(|e| e.model.to_stored()).collect();
     let parameters = stored.iter().map(|s| s.as_ref().map(|s| s.parameters.as_str()));
     columns.push(Arc::new(parameters.collect::<StringArray>()));
-    let blobs = stored.iter().map(|s| s.as_ref().map(|s| s.blob.as_slice()));
+    let blobs = stored.iter().map(|s| s.as_ref().map(|s| s.blob.as_ref()));
     columns.push(Arc::new(blobs.collect::<BinaryArray>()));
     columns
 }

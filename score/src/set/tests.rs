@@ -6,7 +6,11 @@ use tidegauge_flow::{KeyColumn, KeyType, KeyValue};
 use super::*;
 use crate::calibration::Calibration;
 use crate::entry::TrainingSummary;
+use crate::export::protobuf::Message;
+use crate::gaussian::GaussianParams;
 use crate::model::ModelParams;
+use crate::onnx::tests::{DOUBLE, Small};
+use crate::onnx::{self, Meaning, OnnxParams};
 use crate::svm::{SvmParams, SvmParts};
 
 /// Sensors named by (Device int64, Tag string).
@@ -59,7 +63,10 @@ fn rich_set() -> ModelSet {
         rows_used: 299,
         false_alarm_rate: Some(1.0 / 3.0),
     });
-    let entries = vec![entry(key(2, ""), 0.1), trained, entry(key(2, "b"), -0.0)];
+    let mut gaussian = entry(key(5, "c"), 0.0);
+    let params = GaussianParams::new(vec![0.1 + 0.2], vec![1.0 / 3.0]);
+    gaussian.model = ModelParams::Gaussian(params.expect("numbers"));
+    let entries = vec![entry(key(2, ""), 0.1), trained, entry(key(2, "b"), -0.0), gaussian];
     ModelSet::new(header(3, Some(2)), entries).expect("a good set")
 }
 
@@ -73,8 +80,8 @@ fn fm_52_a_set_read_back_scores_bit_for_bit_as_before() {
         assert_eq!(a, b);
         let rows: Vec<f64> = (-40..40).map(|i| f64::from(i) * 0.17).collect();
         let (mut before, mut after) = (vec![0.0; 80], vec![0.0; 80]);
-        a.model.build().scores(&rows, &mut after);
-        b.model.build().scores(&rows, &mut before);
+        a.model.build().expect("builds").scores(&rows, &mut after);
+        b.model.build().expect("builds").scores(&rows, &mut before);
         let bits = |v: &[f64]| v.iter().map(|f| f.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&before), bits(&after));
     }
@@ -122,6 +129,25 @@ fn a_set_of_bad_entries_is_not_made() {
     let mut open = entry(key(1, "a"), 0.0);
     open.threshold = f64::NAN;
     check(vec![open], "threshold is NaN");
+}
+
+#[test]
+fn a_set_whose_files_are_too_large_together_is_not_made() {
+    // As large as a file may be, by what it says of itself; all entries share its bytes.
+    let mut file = Small::linear(DOUBLE, &[1.0]).bytes();
+    let said = "x".repeat(onnx::MAX_BYTES - file.len() - 5);
+    file.extend(Message::default().text(6, &said).finish());
+    let params = OnnxParams::new(onnx::tests::parts(Meaning::Scores, &[]), file.into());
+    let params = params.expect("a model of 16 MiB");
+    assert_eq!(params.file().len(), onnx::MAX_BYTES);
+    let large = |id| {
+        let model = ModelParams::Onnx(params.clone());
+        ModelEntry { model, ..entry(key(id, "a"), 0.0) }
+    };
+    let error = ModelSet::new(header(1, None), (0..65).map(large).collect()).expect_err("65 x 16");
+    let says = "have 1090519040 bytes, 1073741824 are possible: publish them as several sets";
+    assert!(error.to_string().contains(says), "{error}");
+    assert!(ModelSet::new(header(1, None), (0..64).map(large).collect()).is_ok());
 }
 
 proptest! {

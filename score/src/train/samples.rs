@@ -19,6 +19,11 @@ pub(super) struct Samples {
 }
 
 impl Samples {
+    /// How many features a row has.
+    pub(super) fn width(&self) -> usize {
+        self.mean.len()
+    }
+
     pub(super) fn new(
         given: &SensorRows,
         width: usize,

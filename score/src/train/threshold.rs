@@ -5,13 +5,14 @@
 //! will look at the future, drift included. A *rate* is asked of windows like those that were trained on:
 //! five folds of time blocks, so that each phase of a cycle is known and unknown to some model.
 //!
-//! Scores can't be extrapolated: far out they all come to rho. Depths can, ln(rho / kernel mass) / gamma:
-//! the squared distance beyond the boundary in standard deviations, negative inside and without an end.
+//! Scores of a support vector machine can't be extrapolated: far out they all come to rho. Depths can,
+//! ln(rho / kernel mass) / gamma: the squared distance beyond the boundary in standard deviations, negative
+//! inside and without an end. The depth of a Gaussian model is its score squared.
 //! The excess of held-out distances over their 90 % quantile is taken as exponential in a power of the
-//! distance (peaks over threshold). Normally distributed features lie between the powers 1 and 2, since
-//! the boundary lies some way out already; 1.25 was measured on simulated sensors. That the tail's scale
-//! is itself known from few windows is a part of the answer, so that the asked rate holds on average.
+//! distance (peaks over threshold). That the tail's scale is itself known from few windows is a part of the
+//! answer, so that the asked rate holds on average.
 
+use super::Threshold;
 use super::fit::Fitter;
 use super::samples::{Samples, scaler};
 
@@ -28,8 +29,9 @@ const LEAST: f64 = 0.1;
 /// must not make a model that nothing is an anomaly for.
 const MOST_EXPONENT: f64 = 20.7;
 
-/// Distances to this power have a tail that falls off exponentially.
-const POWER: f64 = 1.25;
+/// The most that a threshold is of a Gaussian model, in standard deviations, for the same reason. Beyond it
+/// lies at most one in 900 of whatever has a variance (Chebyshev's inequality).
+const MOST_DEVIATIONS: f64 = 30.0;
 
 const FOLDS: usize = 5;
 
@@ -40,42 +42,44 @@ const BLOCKS: usize = 20;
 #[derive(Debug)]
 pub(super) struct HeldOut {
     depths: Vec<f64>,
-    gamma: f64,
+    /// The depth that no threshold lies beyond.
+    most: f64,
+    power: f64,
+}
+
+/// A kind of model as far as its tail is concerned.
+pub(super) trait Judge {
+    /// How deep rows lie beyond what others say that are known, both standardised by those: a squared
+    /// distance in standard deviations.
+    ///
+    /// # Errors
+    /// When the known ones can't be fitted.
+    fn depths(&self, known: &[f64], held: &[f64], width: usize) -> Result<Vec<f64>, String>;
+
+    /// The depth that no threshold lies beyond.
+    fn most(&self) -> f64;
+
+    /// To which power distances have a tail that falls off exponentially.
+    fn power(&self) -> f64;
 }
 
 impl HeldOut {
-    /// The second half, by a model of the first half.
+    /// As far as the threshold asks for it: the second half, by a model of the first half, or every row,
+    /// by a model of the other folds.
     ///
     /// # Errors
-    /// When it can't be fitted.
-    pub fn second_half(fitter: &Fitter, samples: &Samples) -> Result<Self, String> {
-        let rows = samples.standardised.split_at(samples.half * fitter.width);
-        Self::checked(depths(fitter, rows.0, rows.1)?, fitter.gamma)
-    }
-
-    /// Every row, by a model of the other folds.
-    ///
-    /// # Errors
-    /// When a fold can't be fitted.
-    pub fn folds(fitter: &Fitter, samples: &Samples) -> Result<Self, String> {
-        let width = fitter.width;
-        let n = samples.standardised.len() / width;
-        let block = (n / BLOCKS).max(1);
-        let mut all = Vec::with_capacity(n);
-        for fold in 0..FOLDS {
-            let rows = |held: bool| -> Vec<f64> {
-                let rows = samples.standardised.chunks_exact(width).enumerate();
-                let rows = rows.filter(|(i, _)| (i / block % FOLDS == fold) == held);
-                rows.flat_map(|(_, row)| row).copied().collect()
-            };
-            all.extend(depths(fitter, &rows(false), &rows(true))?);
-        }
-        Self::checked(all, fitter.gamma)
-    }
-
-    fn checked(depths: Vec<f64>, gamma: f64) -> Result<Self, String> {
+    /// When known rows can't be fitted, or others lie farther away than numbers go.
+    pub fn new(
+        judge: &impl Judge,
+        samples: &Samples,
+        threshold: Threshold,
+    ) -> Result<Self, String> {
+        let depths = match threshold {
+            Threshold::Score(_) => second_half(judge, samples)?,
+            Threshold::FalseAlarmRate(_) => folds(judge, samples)?,
+        };
         match depths.iter().all(|depth| depth.is_finite()) {
-            true => Ok(Self { depths, gamma }),
+            true => Ok(Self { depths, most: judge.most(), power: judge.power() }),
             false => Err("its rows lie farther apart than numbers go".into()),
         }
     }
@@ -97,19 +101,19 @@ impl HeldOut {
         let mut distances: Vec<f64> = self.distances().collect();
         distances.sort_by(f64::total_cmp);
         let tail_at = quantile(&distances, 1.0 - TAIL);
-        let most = (MOST_EXPONENT / self.gamma).sqrt();
+        let (most, power) = (self.most.sqrt(), self.power);
         let seen = quantile(&distances, 1.0 - false_alarm_rate);
         let tail = &distances[distances.partition_point(|d| *d <= tail_at)..];
         let (share, count) = (tail.len() as f64 / distances.len() as f64, tail.len() as f64);
         if share <= false_alarm_rate {
             return seen.clamp(LEAST, most);
         }
-        let from = tail_at.powf(POWER);
-        let mean = tail.iter().map(|d| d.powf(POWER) - from).sum::<f64>() / count;
+        let from = tail_at.powf(power);
+        let mean = tail.iter().map(|d| d.powf(power) - from).sum::<f64>() / count;
         // What is known of the tail's scale is known from so many windows: the chance of a next one
         // beyond x is (1 + x / (count mean)) ^ -count.
         let excess = count * mean * ((share / false_alarm_rate).powf(1.0 / count) - 1.0);
-        (from + excess).powf(1.0 / POWER).max(seen).clamp(LEAST, most)
+        (from + excess).powf(1.0 / power).max(seen).clamp(LEAST, most)
     }
 
     /// The share of held-out windows at least so far away.
@@ -119,18 +123,78 @@ impl HeldOut {
     }
 }
 
-/// How far a model of some rows sees others beyond its boundary.
-fn depths(fitter: &Fitter, known: &[f64], held: &[f64]) -> Result<Vec<f64>, String> {
-    let width = fitter.width;
+impl Judge for Fitter {
+    fn depths(&self, known: &[f64], held: &[f64], width: usize) -> Result<Vec<f64>, String> {
+        let fitted = self.fit(known)?;
+        let packed = self.pack(&fitted)?;
+        let depth = |row: &[f64]| (fitted.rho.ln() - packed.log_mass(row)) / self.gamma;
+        Ok(held.chunks_exact(width).map(depth).collect())
+    }
+
+    fn most(&self) -> f64 {
+        MOST_EXPONENT / self.gamma
+    }
+
+    /// Normally distributed features lie between 1 and 2, since the boundary lies some way out already;
+    /// measured on simulated sensors.
+    fn power(&self) -> f64 {
+        1.25
+    }
+}
+
+/// Means and standard deviations: known rows have done all that they can once others are standardised.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deviations;
+
+impl Judge for Deviations {
+    fn depths(&self, _known: &[f64], held: &[f64], width: usize) -> Result<Vec<f64>, String> {
+        let depth = |row: &[f64]| row.iter().fold(0.0, |most: f64, z| most.max(z * z));
+        Ok(held.chunks_exact(width).map(depth).collect())
+    }
+
+    fn most(&self) -> f64 {
+        MOST_DEVIATIONS * MOST_DEVIATIONS
+    }
+
+    /// That of a normal distribution.
+    fn power(&self) -> f64 {
+        2.0
+    }
+}
+
+fn second_half(judge: &impl Judge, samples: &Samples) -> Result<Vec<f64>, String> {
+    let (known, held) = samples.standardised.split_at(samples.half * samples.width());
+    depths(judge, known, held, samples.width())
+}
+
+fn folds(judge: &impl Judge, samples: &Samples) -> Result<Vec<f64>, String> {
+    let width = samples.width();
+    let n = samples.standardised.len() / width;
+    let block = (n / BLOCKS).max(1);
+    let mut all = Vec::with_capacity(n);
+    for fold in 0..FOLDS {
+        let rows = |held: bool| -> Vec<f64> {
+            let rows = samples.standardised.chunks_exact(width).enumerate();
+            let rows = rows.filter(|(i, _)| (i / block % FOLDS == fold) == held);
+            rows.flat_map(|(_, row)| row).copied().collect()
+        };
+        all.extend(depths(judge, &rows(false), &rows(true), width)?);
+    }
+    Ok(all)
+}
+
+/// The depths of some rows beside others that are known.
+fn depths(
+    judge: &impl Judge,
+    known: &[f64],
+    held: &[f64],
+    width: usize,
+) -> Result<Vec<f64>, String> {
     // The scale is a part of the model: it must not know the others either.
     let (mean, scale) = scaler(known.chunks_exact(width), width);
     let step = |(i, value): (usize, &f64)| (value - mean[i % width]) / scale[i % width];
-    let known: Vec<f64> = known.iter().enumerate().map(step).collect();
-    let held: Vec<f64> = held.iter().enumerate().map(step).collect();
-    let fitted = fitter.fit(&known)?;
-    let packed = fitter.pack(&fitted)?;
-    let depth = |row: &[f64]| (fitted.rho.ln() - packed.log_mass(row)) / fitter.gamma;
-    Ok(held.chunks_exact(width).map(depth).collect())
+    let standardise = |rows: &[f64]| rows.iter().enumerate().map(step).collect::<Vec<f64>>();
+    judge.depths(&standardise(known), &standardise(held), width)
 }
 
 /// Linear between the two nearest ranks; `sorted` is not empty.

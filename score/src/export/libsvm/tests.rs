@@ -74,7 +74,7 @@ proptest! {
         let rows = &rows[..rows.len() / width * width];
         let scores = |model: &ModelParams| {
             let mut scores = vec![0.0; rows.len() / width];
-            model.build().scores(rows, &mut scores);
+            model.build().expect("builds").scores(rows, &mut scores);
             bits(&scores)
         };
         prop_assert_eq!(scores(&ModelParams::OneClassSvm(read.svm)), scores(&entry.model));

@@ -20,7 +20,10 @@ fn a_model_of_libsvm_gives_the_decisions_of_libsvm() {
     let imported = read(&golden("one_class.model"), 3).expect("reads");
     let golden: Decisions = serde_json::from_slice(&golden("decisions.json")).expect("golden");
     let mut scores = vec![0.0; golden.decisions.len()];
-    ModelParams::OneClassSvm(imported.svm.clone()).build().scores(&golden.rows, &mut scores);
+    ModelParams::OneClassSvm(imported.svm.clone())
+        .build()
+        .expect("builds")
+        .scores(&golden.rows, &mut scores);
     for (score, f) in scores.iter().zip(&golden.decisions) {
         let close = (score + f).abs() <= 1e-9 * f.abs().max(imported.svm.mass());
         assert!(close, "{} is not {f}", -score);
