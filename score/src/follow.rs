@@ -158,3 +158,6 @@ impl Follower {
         Ok(id)
     }
 }
+
+#[cfg(test)]
+mod tests;
