@@ -1,5 +1,7 @@
 //! The command line: what there is to say, with an example each.
 
+mod models;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+pub use self::models::{Backtest, ExportFormat, Models, Train};
 use crate::config::units;
 
 /// Per-sensor anomaly detection on windows of a stream, each reading counted once.
@@ -152,112 +155,6 @@ pub struct Score {
     /// The folder of the lake that is made
     #[arg(short = 'o', long = "output", value_name = "DIR")]
     pub output: String,
-}
-
-#[derive(Debug, Args)]
-pub struct Train {
-    /// Files or folders of readings; without any, the lake's window rows are used
-    #[arg(value_name = "INPUT")]
-    pub inputs: Vec<String>,
-    #[command(flatten)]
-    pub configured: Configured,
-    /// Only windows that end after this time
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
-    /// Only windows that end at this time or before it
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<String>,
-    /// The alias that is moved to the new models [default: the configured one]
-    #[arg(long)]
-    pub alias: Option<String>,
-    /// Fit the onset view's models anew, beside a run, until stopped
-    #[arg(long, conflicts_with_all = ["inputs", "from", "to", "alias"])]
-    pub follow: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Backtest {
-    /// Files or folders of readings
-    #[arg(required = true, value_name = "INPUT")]
-    pub inputs: Vec<String>,
-    #[command(flatten)]
-    pub configured: Configured,
-    /// The folder of the lake that is made
-    #[arg(short = 'o', long = "output", value_name = "DIR")]
-    pub output: String,
-    /// How many of a sensor's first rows train
-    #[arg(long, value_name = "N", conflicts_with = "train_fraction")]
-    pub train_rows: Option<u64>,
-    /// What share of a sensor's rows trains, the first ones [default: 0.3]
-    #[arg(long, value_name = "F")]
-    pub train_fraction: Option<f64>,
-    /// With --train-fraction: at most so many rows
-    #[arg(long, value_name = "N", conflicts_with = "train_rows")]
-    pub train_rows_max: Option<u64>,
-    /// Known events: a CSV file with the key columns (* for any), start, end
-    #[arg(long, value_name = "FILE")]
-    pub labels: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Models {
-    /// Import models of scikit-learn (pickle, joblib) and libsvm, named model_KEY_KEY
-    Import {
-        /// Files, or folders of files
-        #[arg(required = true, value_name = "PATH")]
-        paths: Vec<PathBuf>,
-        #[command(flatten)]
-        configured: Configured,
-        /// The alias that is moved to the imported models [default: the configured one]
-        #[arg(long)]
-        alias: Option<String>,
-    },
-    /// List model sets and aliases
-    List(Configured),
-    /// Show the models of a set
-    Show {
-        /// The set's version [default: the one that the configured alias means]
-        version: Option<u64>,
-        #[command(flatten)]
-        configured: Configured,
-    },
-    /// Make an alias mean what it meant before its last move
-    Rollback {
-        /// The alias [default: the configured one]
-        name: Option<String>,
-        #[command(flatten)]
-        configured: Configured,
-    },
-    /// Write models as files, named model_KEY_KEY
-    Export {
-        /// The folder
-        #[arg(short = 'o', long = "output", value_name = "DIR")]
-        folder: PathBuf,
-        /// What is written
-        #[arg(long, value_enum, default_value = "onnx")]
-        format: ExportFormat,
-        /// The set's version [default: the one that the configured alias means]
-        version: Option<u64>,
-        #[command(flatten)]
-        configured: Configured,
-    },
-    /// Make an alias mean a version
-    Alias {
-        /// The alias
-        name: String,
-        /// The set's version
-        version: u64,
-        #[command(flatten)]
-        configured: Configured,
-    },
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum ExportFormat {
-    /// For ONNX Runtime and whatever else runs ONNX
-    Onnx,
-    /// libsvm's text, with the scaling behind the vectors
-    Libsvm,
 }
 
 #[derive(Debug, Args)]

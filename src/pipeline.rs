@@ -1,5 +1,7 @@
 //! What all lanes of a process share: configuration, query, lake, models, metrics.
 
+mod models;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -13,13 +15,14 @@ use tidegauge_aggregate::{LateReason, Query, Spill};
 use tidegauge_flow::{Failpoint, NoFailpoint, Sensors, Store, WindowRows};
 use tidegauge_ingest::Reason;
 use tidegauge_ingest::kafka::instance;
-use tidegauge_score::{Models, Registry, Scorer, Stamp, Status, prediction_schema};
+use tidegauge_score::{Registry, Stamp, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
 use tidegauge_sink::{
     Counters, Identity, Lake, Lane as Ledger, LocalStore, ObjectStore, Storage, Table, Writer,
     is_object_url,
 };
 
+pub use self::models::{InForce, Newest, scorer};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::executor::{Executor, Threads};
@@ -104,27 +107,6 @@ pub struct Pipeline {
     /// cannot be used.
     good: Mutex<Option<Newest>>,
     totals: Mutex<Totals>,
-}
-
-/// The models of each view; none where there are none, or none that are newer.
-#[derive(Debug, Clone, Default)]
-pub struct Newest {
-    pub champion: Option<Models>,
-    pub onset: Option<Models>,
-}
-
-/// The versions that a lane has in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InForce {
-    pub champion: Option<u64>,
-    pub onset: Option<u64>,
-}
-
-impl InForce {
-    pub fn of(scorer: &Scorer) -> Self {
-        let newest = |versions: &[u64]| versions.first().copied();
-        Self { champion: newest(scorer.model_sets()), onset: newest(scorer.onset_sets()) }
-    }
 }
 
 /// What this process has committed, all lanes together.
@@ -250,74 +232,6 @@ impl Pipeline {
         let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
         let share = f64::from(chance.next_u32()) / f64::from(u32::MAX);
         longest.mul_f64(0.5 + share / 2.0)
-    }
-
-    /// A scorer with the models that the aliases mean now or, when these cannot be used, with the last
-    /// ones that could.
-    ///
-    /// # Errors
-    /// When no usable models were ever in force, or the configured features are not the query's.
-    pub fn scorer(&self) -> Result<Scorer> {
-        let made = self.newest().and_then(|m| Ok((self.scorer_with(m.clone())?, m)));
-        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        match (made, good.clone()) {
-            (Ok((scorer, models)), _) => {
-                *good = Some(models);
-                Ok(scorer)
-            }
-            (Err(error), Some(models)) => {
-                let alias = &self.config.models.alias;
-                tracing::error!(alias, %error, "models kept: the new ones cannot be used");
-                self.scorer_with(models)
-            }
-            (Err(error), None) => Err(error),
-        }
-    }
-
-    /// The models that the aliases mean, where they are not the ones in force.
-    pub fn newer_models(&self, in_force: InForce) -> Result<Newest> {
-        let newer = |alias: &str, in_force: Option<u64>| -> Result<Option<Models>> {
-            match self.registry.alias(alias)? {
-                Some(record) if in_force != Some(record.version) => {
-                    Ok(Some(self.registry.models(record.version)?))
-                }
-                _ => Ok(None),
-            }
-        };
-        let settings = &self.config.models;
-        let onset = settings.onset.as_ref().map(|onset| newer(&onset.alias, in_force.onset));
-        Ok(Newest {
-            champion: newer(&settings.alias, in_force.champion)?,
-            onset: onset.transpose()?.flatten(),
-        })
-    }
-
-    fn newest(&self) -> Result<Newest> {
-        let settings = &self.config.models;
-        let onset = settings.onset.as_ref().map(|onset| self.registry.resolve(&onset.alias));
-        Ok(Newest {
-            champion: self.registry.resolve(&settings.alias)?,
-            onset: onset.transpose()?.flatten(),
-        })
-    }
-
-    fn scorer_with(&self, models: Newest) -> Result<Scorer> {
-        scorer(&self.config, &self.query, models)
-    }
-}
-
-/// A scorer as a configuration wants it.
-///
-/// # Errors
-/// When the configured features are not the query's, or the models don't fit them.
-pub fn scorer(config: &Config, query: &Query, models: Newest) -> Result<Scorer> {
-    let (key_columns, settings) = (config.event.key.columns().len(), &config.models);
-    let Newest { champion, onset } = models;
-    let (schema, features) = (query.output(), &settings.features);
-    let scorer = Scorer::new(schema, key_columns, features, champion, settings.min_readings)?;
-    match &settings.onset {
-        Some(view) => Ok(scorer.with_onset(&view.settings, onset)?),
-        None => Ok(scorer),
     }
 }
 
