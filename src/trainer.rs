@@ -28,6 +28,9 @@ use crate::pipeline::Pipeline;
 /// then comes at once.
 const FITS_MAX: usize = 50;
 
+/// Publications after which old sets are looked for.
+const PRUNE_EVERY: u64 = 10;
+
 /// Moves of the alias that are kept, with the sets that they lead to.
 const MOVES_KEPT: usize = 100;
 
@@ -68,6 +71,13 @@ impl TrainerThread {
     }
 }
 
+impl TrainerThread {
+    /// Whether it has ended by itself, which only a bug can do.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+}
+
 impl Drop for TrainerThread {
     /// Waits for a round that is under way: half of a publication is none, but it would be work lost.
     fn drop(&mut self) {
@@ -98,6 +108,9 @@ pub struct Trainer {
     follower: Follower,
     /// The newest epoch of each lane whose rows are read.
     read: BTreeMap<String, u64>,
+    /// Models that are fitted and not published: the store may have failed.
+    unpublished: BTreeMap<SensorKey, ModelEntry>,
+    publications: u64,
 }
 
 /// A window row as the lake has it.
@@ -116,7 +129,8 @@ impl Trainer {
         let scorer = pipeline.scorer()?;
         let follower = Follower::new(&scorer, &onset.refit, onset.fit_threads, last)?;
         let (pipeline, alias) = (pipeline.clone(), onset.alias.clone());
-        Ok(Self { pipeline, alias, follower, read: BTreeMap::new() })
+        let (read, unpublished) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { pipeline, alias, follower, read, unpublished, publications: 0 })
     }
 
     /// How many sensors wait for the next round.
@@ -146,7 +160,7 @@ impl Trainer {
     ///
     /// # Errors
     /// When the lake or the registry can't be read or written. Rows that were read stay read, and models
-    /// that were not published are fitted again when they are due next.
+    /// that were not published are published by the next round.
     pub fn round(&mut self) -> Result<Round> {
         let rows = self.read_new()?;
         let mut round = Round { rows: rows.len(), ..Round::default() };
@@ -154,25 +168,38 @@ impl Trainer {
             self.follower.push(&row.key, row.end_us, &row.values, row.revision > 0)?;
         }
         let fits = self.follower.fit(FITS_MAX);
-        let mut entries: Vec<ModelEntry> = Vec::with_capacity(fits.len());
         for (sensor, fit) in fits {
             match fit {
-                Ok(entry) => entries.push(entry),
+                Ok(entry) => {
+                    round.fitted += 1;
+                    self.unpublished.insert(sensor, entry);
+                }
                 Err(reason) => {
                     round.failed += 1;
                     tracing::warn!(%sensor, %reason, "the model is not fitted anew");
                 }
             }
         }
-        (round.fitted, round.waiting) = (entries.len(), self.follower.due());
-        if !entries.is_empty() {
-            let Pipeline { registry, config, clock, .. } = &*self.pipeline;
-            let key = &config.event.key;
-            let now = clock.now_us();
-            round.set = Some(registry.advance(&self.alias, key, &entries, "fitted anew", now)?);
-            registry.prune(MOVES_KEPT)?;
+        round.waiting = self.follower.due();
+        if !self.unpublished.is_empty() {
+            round.set = Some(self.publish()?);
         }
         Ok(round)
+    }
+
+    fn publish(&mut self) -> Result<u64> {
+        let Pipeline { registry, config, clock, .. } = &*self.pipeline;
+        let entries: Vec<ModelEntry> = self.unpublished.values().cloned().collect();
+        let (key, now) = (&config.event.key, clock.now_us());
+        let set = registry.advance(&self.alias, key, &entries, "fitted anew", now)?;
+        self.unpublished.clear();
+        self.publications += 1;
+        if self.publications.is_multiple_of(PRUNE_EVERY)
+            && let Err(error) = registry.prune(MOVES_KEPT)
+        {
+            tracing::warn!(%error, "old model sets stay; it is tried again");
+        }
+        Ok(set)
     }
 
     /// The rows that were committed since the last look, in the order of time.

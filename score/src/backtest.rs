@@ -25,6 +25,9 @@ use crate::train::{SensorRows, SkipReason, TrainOptions, train};
 /// The version that the champion's set has in predictions.
 pub const CHAMPION_SET: u64 = 1;
 
+/// The least that the onset view's rows are.
+const ROWS_LEAST: u64 = 10;
+
 /// What is tried.
 #[derive(Debug, Clone)]
 pub struct Backtest {
@@ -38,7 +41,7 @@ pub struct Backtest {
     pub train: TrainOptions,
     /// How many rows train it.
     pub training: TrainingRows,
-    /// The onset view; its `rows` are those of the training.
+    /// The onset view; of a sensor with fewer training rows, its `rows` are as many.
     pub onset: Option<(OnsetSettings, RefitOptions)>,
     /// Windows of fewer readings are not scored.
     pub min_readings: u64,
@@ -110,10 +113,10 @@ impl Backtest {
         stamp: &Stamp<'_>,
     ) -> Result<Tried, ScoreError> {
         let training_rows = self.training.of(rows.len() as u64);
-        let mut scorer = self.scorer(training_rows.max(1))?;
+        let mut scorer = self.scorer(training_rows.max(ROWS_LEAST))?;
         let base = scorer.base_rows(key, &rows.batch)?;
         let champion = self.champion(&scorer, &base, training_rows as usize)?;
-        let mut refits = self.refits(&scorer, &base, training_rows.max(1))?;
+        let mut refits = self.refits(&scorer, &base, training_rows.max(ROWS_LEAST))?;
         let counted = (refits.len() as u64, refits.iter().filter(|r| r.1.is_err()).count() as u64);
         let sensors = self.only(&base.key);
         let mut predictions = Vec::new();
@@ -148,7 +151,8 @@ impl Backtest {
         let scorer = Scorer::new(&self.schema, width, &self.features, None, self.min_readings)?;
         match &self.onset {
             Some((settings, _)) => {
-                let settings = OnsetSettings { rows: training_rows, ..settings.clone() };
+                let rows = settings.rows.min(training_rows);
+                let settings = OnsetSettings { rows, ..settings.clone() };
                 scorer.with_onset(&settings, None)
             }
             None => Ok(scorer),
@@ -178,7 +182,7 @@ impl Backtest {
     /// The onset view's models with the row from which on each is in force, rising.
     fn refits(&self, scorer: &Scorer, base: &SensorRows, rows: u64) -> Result<Refits, ScoreError> {
         let Some((settings, options)) = &self.onset else { return Ok(Vec::new()) };
-        let settings = OnsetSettings { rows, ..settings.clone() };
+        let settings = OnsetSettings { rows: settings.rows.min(rows), ..settings.clone() };
         let names = scorer.onset_features();
         let mut refitter = Refitter::new(base.key.clone(), names, &settings, options)?;
         let seen = scorer.onset_features_of(base, false);

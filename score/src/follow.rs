@@ -29,6 +29,8 @@ pub struct Follower {
     refitters: Vec<Refitter>,
     /// Those whose fit is due, in the order in which it fell due.
     due: VecDeque<SensorId>,
+    /// Whether a sensor is in that line.
+    waits: Vec<bool>,
     pool: rayon::ThreadPool,
     /// The models that were fitted in earlier lives.
     last: Option<Models>,
@@ -73,6 +75,7 @@ impl Follower {
             ids: BTreeMap::new(),
             refitters: Vec::new(),
             due: VecDeque::new(),
+            waits: Vec::new(),
             pool,
             last,
         })
@@ -110,9 +113,10 @@ impl Follower {
         let mut features = vec![0.0; self.names.len()];
         let of = &self.expressions;
         let fit = self.histories.features(id, at, end_us, row, of, &mut features);
-        let refitter = &mut self.refitters[id as usize];
-        if fit != Fit::Invalid && refitter.push(end_us, &features) && !self.due.contains(&id) {
+        let (refitter, waits) = (&mut self.refitters[id as usize], self.waits[id as usize]);
+        if fit != Fit::Invalid && refitter.push(end_us, &features) && !waits {
             self.due.push_back(id);
+            self.waits[id as usize] = true;
         }
         Ok(())
     }
@@ -137,6 +141,7 @@ impl Follower {
     pub fn fit(&mut self, most: usize) -> Vec<Fitted> {
         let mut chosen: Vec<SensorId> = self.due.drain(..most.min(self.due.len())).collect();
         chosen.sort_unstable();
+        chosen.iter().for_each(|id| self.waits[*id as usize] = false);
         let is_chosen = |id: usize| chosen.binary_search(&(id as SensorId)).is_ok();
         let chosen = self.refitters.iter_mut().enumerate().filter(|(id, _)| is_chosen(*id));
         let chosen: Vec<&mut Refitter> = chosen.map(|(_, refitter)| refitter).collect();
@@ -154,6 +159,7 @@ impl Follower {
             refitter.resume(entry);
         }
         self.refitters.push(refitter);
+        self.waits.push(false);
         self.ids.insert(key.clone(), id);
         Ok(id)
     }

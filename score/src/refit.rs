@@ -61,6 +61,8 @@ pub struct Refitter {
     every: usize,
     /// Rows after which the next fit is due.
     due: u64,
+    /// The last row of the model that an earlier life has fitted: rows up to there are told again.
+    known_to: Option<i64>,
     seen: u64,
     from_us: i64,
     to_us: i64,
@@ -131,6 +133,7 @@ impl Refitter {
             due: ((options.first * rows) as u64).max(ROWS_LEAST),
             options: options.clone(),
             key,
+            known_to: None,
             seen: 0,
             from_us: i64::MAX,
             to_us: i64::MIN,
@@ -149,7 +152,8 @@ impl Refitter {
         };
         if svm.width() == self.fitter.width {
             self.vectors = rows_of(svm.vectors(), svm.mean(), svm.scale());
-            self.due = training.rows + self.every as u64;
+            // Rows may have been removed since: what counts are those that come after it.
+            (self.known_to, self.due) = (Some(training.to_us), u64::MAX);
         }
     }
 
@@ -174,6 +178,9 @@ impl Refitter {
         assert_eq!(row.len(), self.fitter.width, "a row must have the model's features");
         if !row.iter().all(|value| value.is_finite()) {
             return false;
+        }
+        if self.known_to.is_some_and(|to| end_us > to) {
+            (self.known_to, self.due) = (None, self.seen + self.every as u64);
         }
         self.seen += 1;
         self.from_us = self.from_us.min(end_us);

@@ -53,7 +53,7 @@ pub struct Backtest {
 
 #[derive(Debug, Subcommand)]
 pub enum Models {
-    /// Import models of scikit-learn (pickle, joblib) and libsvm, named model_KEY_KEY
+    /// Import models of scikit-learn (pickle, joblib), libsvm and ONNX, named model_KEY_KEY
     Import {
         /// Files, or folders of files
         #[arg(required = true, value_name = "PATH")]

@@ -58,7 +58,9 @@ fn follow(config: Config) -> Result<ExitCode> {
     let pipeline = Arc::new(Pipeline::open(config)?);
     let trainer = Trainer::new(&pipeline, &onset)?;
     let thread = TrainerThread::follow(trainer, onset.fit_every)?;
-    while !signals.wait(LOOK) {}
+    while !signals.wait(LOOK) {
+        anyhow::ensure!(!thread.has_ended(), "the thread that trains has ended: this is a bug");
+    }
     drop(thread);
     Ok(ExitCode::SUCCESS)
 }

@@ -76,21 +76,27 @@ pub(super) fn models(reader: &mut Reader) -> Models {
     if let Some(url) = &url {
         check_url(reader, "models.url", url);
     }
+    let alias = alias(reader, "models.alias", "champion");
+    let onset = onset(reader);
+    if onset.as_ref().is_some_and(|onset| onset.alias == alias) {
+        reader.mistake("models.onset.alias", format!("is {alias:?}, as models.alias is"));
+    }
     Models {
         url,
-        alias: alias(reader, "models.alias", "champion"),
+        alias,
         features: reader.texts("models.features").unwrap_or_default(),
         min_readings: reader.integer("models.min_readings", 1, 1..=1_000_000),
         train: train(reader),
-        onset: onset(reader),
+        onset,
         onnx_runtime: reader.text("models.onnx_runtime").map(PathBuf::from),
     }
 }
 
 fn alias(reader: &mut Reader, key: &str, default: &str) -> String {
     let alias = reader.text_or(key, default);
-    if alias.is_empty() || !alias.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
-        reader.mistake(key, format!("is {alias:?}, allowed are letters, digits, - and _"));
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    if !(1..=64).contains(&alias.len()) || !alias.chars().all(good) {
+        reader.mistake(key, format!("is {alias:?}, allowed are 1 to 64 letters, digits, - and _"));
     }
     alias
 }

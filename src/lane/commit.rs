@@ -101,7 +101,10 @@ impl Lane {
 
     /// What the lane would hold more while its next epoch is written, about, bytes.
     pub fn cut_bytes(&self) -> usize {
-        self.windows.memory_bytes() + self.windows.spilled_bytes() + self.sensors.memory_bytes()
+        self.windows.memory_bytes()
+            + self.windows.spilled_bytes()
+            + self.sensors.memory_bytes()
+            + self.scorer.memory_bytes()
     }
 
     /// Cuts the running epoch, if it has anything, and lets it be written; says whether it did. Without

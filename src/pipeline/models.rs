@@ -65,19 +65,25 @@ impl Pipeline {
         };
         let settings = &self.config.models;
         let onset = settings.onset.as_ref().map(|onset| newer(&onset.alias, in_force.onset));
-        Ok(Newest {
-            champion: newer(&settings.alias, in_force.champion)?,
-            onset: onset.transpose()?.flatten(),
-        })
+        let onset = onset.transpose().unwrap_or_else(|error| self.without_onset(&error));
+        Ok(Newest { champion: newer(&settings.alias, in_force.champion)?, onset: onset.flatten() })
     }
 
     fn newest(&self) -> Result<Newest> {
         let settings = &self.config.models;
         let onset = settings.onset.as_ref().map(|onset| self.registry.resolve(&onset.alias));
-        Ok(Newest {
-            champion: self.registry.resolve(&settings.alias)?,
-            onset: onset.transpose()?.flatten(),
-        })
+        let onset = onset
+            .transpose()
+            .unwrap_or_else(|error| self.without_onset(&anyhow::Error::from(error)));
+        Ok(Newest { champion: self.registry.resolve(&settings.alias)?, onset: onset.flatten() })
+    }
+
+    /// Models that nobody made by hand must not hold up those that someone did.
+    fn without_onset<T>(&self, error: &anyhow::Error) -> Option<T> {
+        self.metrics.model_reload_failures.inc();
+        let error = format!("{error:#}");
+        tracing::error!(error, "the onset view's models cannot be used");
+        None
     }
 
     fn scorer_with(&self, models: Newest) -> Result<Scorer> {

@@ -119,7 +119,7 @@ impl Histories {
             .ok_or_else(|| refuse("its days are damaged"))?;
         for history in all.iter_mut().flatten() {
             // What was held then may be less than what is looked at now.
-            history.forgot &= history.ends.len() >= self.needs.rows;
+            history.forgot &= !history.ends.is_empty() && history.ends.len() >= self.needs.rows;
         }
         self.sensors = all;
         Ok(())

@@ -48,3 +48,42 @@ fn fm_48_models_that_fall_due_together_are_fitted_so_many_at_a_time_and_none_is_
     follower.push(&key(1), 21_000_000, &[f64::NAN], false).expect("left out");
     assert!(follower.memory_bytes() > 100 * 8 * 20);
 }
+
+#[test]
+fn a_trainer_that_starts_again_goes_on_though_old_rows_are_gone() {
+    let row = |row: i64| (row * 1_000_000, [((row * 7) % 13) as f64]);
+    let mut first = follower(50);
+    let mut fits = Vec::new();
+    for i in 0..70 {
+        let (end_us, values) = row(i);
+        first.push(&key(1), end_us, &values, false).expect("a row");
+        fits.extend(first.fit(1).into_iter().map(|(_, fit)| (i, fit.expect("fits"))));
+    }
+    assert_eq!(fits.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [19, 44, 69]);
+    let set = |entry: &ModelEntry| {
+        let column =
+            tidegauge_flow::KeyColumn { name: "Id".into(), kind: tidegauge_flow::KeyType::Int64 };
+        let header = crate::set::SetHeader {
+            version: 1,
+            base: None,
+            key: tidegauge_flow::KeySchema::new(vec![column]),
+            note: String::new(),
+            created_us: 0,
+        };
+        let set = crate::set::ModelSet::new(header, vec![entry.clone()]).expect("good");
+        Some(Models::new(vec![Arc::new(set)]))
+    };
+    // All rows are there: the same model comes at the same row. From row 30 on: still at that row.
+    for from in [0, 30] {
+        let mut second = follower(50);
+        second.last = set(&fits[1].1);
+        let mut again = Vec::new();
+        for i in from..70 {
+            let (end_us, values) = row(i);
+            second.push(&key(1), end_us, &values, false).expect("a row");
+            again.extend(second.fit(1).into_iter().map(|(_, fit)| (i, fit.expect("fits"))));
+        }
+        assert_eq!(again.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [69], "from {from}");
+        assert_eq!(again[0].1.hash() == fits[2].1.hash(), from == 0);
+    }
+}

@@ -58,8 +58,8 @@ impl Registry {
     /// older moves. How many sets are gone.
     ///
     /// # Errors
-    /// When a record can't be read or the store fails. A set that can't be read is kept, with all older
-    /// ones: what it widens is not known.
+    /// When a record or a set can't be read, for what it widens is not known, or the store fails. Another
+    /// process that does the same may be the reason.
     pub fn prune(&self, keep: usize) -> Result<usize, ScoreError> {
         let mut needed = BTreeSet::new();
         for alias in self.aliases()? {
@@ -69,7 +69,7 @@ impl Registry {
                 match self.models(record.version) {
                     Ok(models) => needed.extend(models.versions().iter().copied()),
                     Err(ScoreError::UnknownSet { .. }) => {}
-                    Err(_) => return Ok(0),
+                    Err(error) => return Err(error),
                 }
             }
             for record in &moves[..kept] {

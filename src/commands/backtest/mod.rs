@@ -26,6 +26,11 @@ const TRAIN_FRACTION: f64 = 0.3;
 
 pub fn run(args: &Backtest) -> Result<ExitCode> {
     let mut config = load(&args.configured)?;
+    if tidegauge_sink::is_object_url(&args.output) {
+        return Err(
+            Usage("--output must be a folder: a backtest makes a lake on a disk".into()).into()
+        );
+    }
     if is_same_place(&config.lake.url, &args.output)? || is_there(&args.output) {
         let what =
             format!("--output {} is there already: a backtest makes its own lake", args.output);
