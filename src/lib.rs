@@ -20,6 +20,7 @@ pub mod pipeline;
 mod progress;
 mod run;
 mod say;
+mod sensor_rows;
 mod signals;
 pub mod spill;
 mod split;

@@ -11,18 +11,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{
-    DataType, Float64Type, Int64Type, TimestampMicrosecondType, UInt32Type, UInt64Type,
-};
+use arrow::datatypes::{DataType, TimestampMicrosecondType, UInt32Type, UInt64Type};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
-use tidegauge_flow::{KeyValue, SensorKey, names};
+use tidegauge_flow::{SensorKey, names};
 use tidegauge_score::{Follower, ModelEntry};
 use tidegauge_sink::{FileRef, Table, View};
 
 use crate::config::Onset;
 use crate::pipeline::Pipeline;
+use crate::sensor_rows::{Keys, Numbers};
 
 /// Most models that one round fits: it publishes what it has, and the rest is the next round's, which
 /// then comes at once.
@@ -69,9 +68,7 @@ impl TrainerThread {
         let thread = spawned.context("cannot start the thread that trains")?;
         Ok(Self { ends: Some(ends), thread: Some(thread) })
     }
-}
 
-impl TrainerThread {
     /// Whether it has ended by itself, which only a bug can do.
     pub fn has_ended(&self) -> bool {
         self.thread.as_ref().is_some_and(JoinHandle::is_finished)
@@ -253,25 +250,20 @@ impl Trainer {
         let epochs = column(names::EPOCH)?.as_primitive::<UInt64Type>();
         let lanes = cast(column(names::LANE)?, &DataType::Utf8)?;
         let lanes = lanes.as_string::<i32>();
-        let keys = self.pipeline.config.event.key.columns().iter().map(|key| {
-            let column = column(&key.name)?;
-            let is_int = column.data_type() == &DataType::Int64;
-            Ok(if is_int { column.clone() } else { cast(column, &DataType::Utf8)? })
-        });
-        let keys: Vec<ArrayRef> = keys.collect::<Result<_>>()?;
-        let values = self.follower.columns().iter();
-        let values = values.map(|name| Ok(cast(column(name)?, &DataType::Float64)?));
-        let values: Vec<ArrayRef> = values.collect::<Result<_>>()?;
+        let keys = self.pipeline.config.event.key.columns().iter().map(|key| column(&key.name));
+        let keys = Keys::of(keys.collect::<Result<Vec<_>>>()?.into_iter())?;
+        let values = self.follower.columns().iter().map(|name| Numbers::of(column(name)?));
+        let values: Vec<Numbers> = values.collect::<Result<_>>()?;
         for row in 0..batch.num_rows() {
             // A file of the summary may hold rows of epochs that are read.
             if epochs.value(row) <= self.known(lanes.value(row)) {
                 continue;
             }
             rows.push(Row {
-                key: SensorKey(keys.iter().map(|column| key_value(column, row)).collect()),
+                key: keys.sensor(row),
                 end_us: ends.value(row),
                 revision: revisions.value(row),
-                values: values.iter().map(|column| float(column, row)).collect(),
+                values: values.iter().map(|column| column.value(row)).collect(),
             });
         }
         Ok(())
@@ -279,17 +271,5 @@ impl Trainer {
 
     fn known(&self, lane: &str) -> u64 {
         self.read.get(lane).copied().unwrap_or_default()
-    }
-}
-
-fn float(column: &ArrayRef, row: usize) -> f64 {
-    let column = column.as_primitive::<Float64Type>();
-    if column.is_null(row) { f64::NAN } else { column.value(row) }
-}
-
-fn key_value(column: &ArrayRef, row: usize) -> KeyValue {
-    match column.as_primitive_opt::<Int64Type>() {
-        Some(ints) => KeyValue::Int(ints.value(row)),
-        None => KeyValue::Str(column.as_string::<i32>().value(row).into()),
     }
 }

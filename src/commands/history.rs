@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
 use tidegauge_aggregate::{Closing, WindowSettings, Windows};
-use tidegauge_flow::{KeyValue, Readings, SensorKey, Sensors, names};
+use tidegauge_flow::{Readings, SensorKey, Sensors, names};
 use tidegauge_ingest::{Decoder, Files};
 use tidegauge_score::train::SensorRows;
 
 use crate::clock;
 use crate::config::Config;
 use crate::pipeline;
+use crate::sensor_rows::{Keys, Numbers};
 
 /// Records read at once.
 const BATCH_MAX: usize = 8_192;
@@ -134,20 +134,11 @@ impl RowsBySensor {
     fn add(&mut self, batch: &RecordBatch, first: usize) -> Result<()> {
         let ends = batch.column(self.keys).as_primitive_opt::<TimestampMicrosecondType>();
         let ends = ends.context("window_end is no timestamp in microseconds")?;
-        let features = batch.columns()[first..].iter().map(|c| cast(c, &DataType::Float64));
-        let features: Vec<ArrayRef> = features.collect::<Result<_, _>>()?;
-        let texts: Vec<ArrayRef> = batch.columns()[..self.keys]
-            .iter()
-            .map(|c| {
-                if c.data_type() == &DataType::Int64 {
-                    Ok(c.clone())
-                } else {
-                    cast(c, &DataType::Utf8)
-                }
-            })
-            .collect::<Result<_, _>>()?;
+        let features = batch.columns()[first..].iter().map(Numbers::of);
+        let features: Vec<Numbers> = features.collect::<Result<_>>()?;
+        let keys = Keys::of(batch.columns()[..self.keys].iter())?;
         for row in (0..batch.num_rows()).filter(|&row| self.range.holds(ends.value(row))) {
-            let key = SensorKey(texts.iter().map(|c| key_value(c, row)).collect());
+            let key = keys.sensor(row);
             let rows = self.sensors.entry(key.clone()).or_insert_with(|| SensorRows {
                 key,
                 window_end_us: Vec::new(),
@@ -155,22 +146,12 @@ impl RowsBySensor {
             });
             rows.window_end_us.push(ends.value(row));
             // A null is no number: training counts the row and leaves it out.
-            rows.rows.extend(features.iter().map(|column| {
-                let column = column.as_primitive::<Float64Type>();
-                if column.is_null(row) { f64::NAN } else { column.value(row) }
-            }));
+            rows.rows.extend(features.iter().map(|feature| feature.value(row)));
         }
         Ok(())
     }
 
     fn finish(self) -> Vec<SensorRows> {
         self.sensors.into_values().collect()
-    }
-}
-
-fn key_value(column: &ArrayRef, row: usize) -> KeyValue {
-    match column.as_primitive_opt::<Int64Type>() {
-        Some(ints) => KeyValue::Int(ints.value(row)),
-        None => KeyValue::Str(column.as_string::<i32>().value(row).into()),
     }
 }
