@@ -18,9 +18,9 @@ use tidegauge_ingest::Ends;
 use tidegauge_score::Remembered;
 use tidegauge_sink::{Committed, Cut, Lane as Ledger};
 
-use super::{Lane, epoch};
+use super::{Lane, epoch, state};
 use crate::executor::Submitted;
-use crate::pipeline::{InForce, Newest, Pipeline};
+use crate::pipeline::{InForce, Newest};
 
 /// Where the lane's ledger is.
 pub(super) enum Hold {
@@ -108,7 +108,8 @@ impl Lane {
     }
 
     /// Cuts the running epoch, if it has anything, and lets it be written; says whether it did. Without
-    /// anything to commit it only looks for newer models.
+    /// anything to commit it only looks for newer models, and the next time it is their announcement that
+    /// there is to commit.
     ///
     /// # Errors
     /// When the state cannot be encoded; the lane is then not usable.
@@ -120,9 +121,8 @@ impl Lane {
         if matches!(self.hold, Hold::Gone) {
             return Err(anyhow!("lane {} has lost its ledger with a failed epoch", self.name));
         }
-        if !self.has_something() {
-            let newer = self.pipeline.newer_models(InForce::of(&self.scorer));
-            self.take_models(newer);
+        if !self.has_something() && !self.has_to_announce() {
+            self.look_for_models();
             return Ok(false);
         }
         let began = self.pipeline.clock.instant();
@@ -135,8 +135,7 @@ impl Lane {
         // From here on the next epoch runs, and it may have other models.
         self.running += 1;
         self.inputs.iter_mut().for_each(|i| i.from = i.next);
-        let newer = std::mem::take(&mut self.newer);
-        self.take_models(Ok(newer));
+        self.take_models();
         let Hold::Here(ledger) = std::mem::replace(&mut self.hold, Hold::Gone) else {
             return Err(anyhow!("lane {} has lost its ledger with a failed epoch", self.name));
         };
@@ -175,11 +174,7 @@ impl Lane {
         let next = ledger.positions().iter().map(|(p, next)| (p.clone(), *next)).collect();
         self.hold = Hold::Here(ledger);
         self.weigh();
-        match newer {
-            // Rows of the running epoch have other models already: the next one gets these.
-            Ok(newer) if self.epoch.rows() > 0 => self.newer = newer,
-            newer => self.take_models(newer),
-        }
+        self.hear_of(newer);
         Ok(Some(Settled { epoch: committed.epoch, rows: committed.rows, next }))
     }
 
@@ -249,70 +244,34 @@ impl Lane {
     }
 
     fn launch(&self, mut ledger: Box<Ledger>, prepared: Prepared, now_us: i64) -> Flight {
-        let Prepared { mut cut, state, remembered, anomalies } = prepared;
+        let Prepared { mut cut, state: windows, remembered, anomalies } = prepared;
         let landed = Arc::new(Mutex::new(None));
         let (slot, pipeline) = (landed.clone(), self.pipeline.clone());
         let in_force = InForce::of(&self.scorer);
+        let announced = self.announces(&cut).then_some(in_force);
         let (witness, cut_at) = (self.witness.clone(), pipeline.clock.instant());
         let work = move || {
             let began = pipeline.clock.instant();
             let commit = || -> Result<Committed> {
                 witness.map_or(Ok(()), |witness| witness.check(cut_at))?;
                 let remembered = remembered.map(|scorer| scorer.encode()).transpose()?;
-                cut.checkpoint = Some(super::state::join(state.encode()?, remembered));
-                drop(state);
+                let announced = announced.unwrap_or_default();
+                cut.checkpoint =
+                    Some(state::join(windows.encode()?, &announced.named(), remembered));
+                drop(windows);
                 Ok(ledger.commit(cut, now_us)?)
             };
             let committed = commit();
             let seconds = (pipeline.clock.instant() - began).as_secs_f64();
-            let newer = newer_models(&pipeline, in_force, committed.is_ok());
+            let newer = match committed {
+                // Here, because a read of the store is nothing that a lane should wait for.
+                Ok(_) => pipeline.newer_models(in_force),
+                Err(_) => Ok(Newest::default()),
+            };
             let back = Landed { ledger, committed, newer, seconds };
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(back);
         };
         let submitted = self.pipeline.commits.submit(Box::new(work));
         Flight { landed, submitted, anomalies, bytes: 0 }
     }
-
-    /// Puts newer models in force, if there are any. Models that can't be read or don't fit never take the
-    /// place of good ones.
-    fn take_models(&mut self, newer: Result<Newest>) {
-        let settings = &self.pipeline.config.models;
-        let onset = settings.onset.as_ref().map_or("", |onset| onset.alias.as_str());
-        let newer = match newer {
-            Ok(newer) => newer,
-            Err(error) => return self.kept(&settings.alias, &error),
-        };
-        if let Some(models) = newer.champion {
-            match self.scorer.replace_models(Some(models)) {
-                Ok(()) => self.replaced(&settings.alias, self.scorer.model_sets()),
-                Err(error) => self.kept(&settings.alias, &error.into()),
-            }
-        }
-        if let Some(models) = newer.onset {
-            match self.scorer.replace_onset_models(Some(models)) {
-                Ok(()) => self.replaced(onset, self.scorer.onset_sets()),
-                Err(error) => self.kept(onset, &error.into()),
-            }
-        }
-    }
-
-    fn replaced(&self, alias: &str, sets: &[u64]) {
-        tracing::info!(lane = &*self.name, alias, ?sets, "models replaced");
-    }
-
-    fn kept(&self, alias: &str, error: &anyhow::Error) {
-        self.pipeline.metrics.model_reload_failures.inc();
-        let error = format!("{error:#}");
-        tracing::error!(
-            lane = &*self.name,
-            alias,
-            error,
-            "models kept: the new ones cannot be used"
-        );
-    }
-}
-
-/// Looked for where the epoch is written: a read of the store is nothing that a lane should wait for.
-fn newer_models(pipeline: &Pipeline, in_force: InForce, wanted: bool) -> Result<Newest> {
-    if wanted { pipeline.newer_models(in_force) } else { Ok(Newest::default()) }
 }

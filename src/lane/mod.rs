@@ -12,6 +12,7 @@ mod commit;
 mod epoch;
 mod idle;
 mod inputs;
+mod models;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -65,7 +66,7 @@ pub struct Lane {
     /// Scratch space of `feed`.
     readings: Readings,
     epoch: Epoch,
-    /// Models for the next epoch.
+    /// Models that are in force from the next cut on.
     newer: Newest,
     metrics: LaneMetrics,
     share: Share,

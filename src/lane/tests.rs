@@ -2,6 +2,7 @@
 
 mod late;
 mod onset;
+mod swap;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +33,15 @@ type Rows = BTreeMap<(i64, String), (i64, f64, Option<i64>)>;
 
 impl Bench {
     fn new(extra: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::within(tempfile::tempdir().expect("a folder"), extra)
+    }
+
+    /// Another process on the same lake.
+    fn again(self) -> Self {
+        Self::within(self.folder, &[])
+    }
+
+    fn within(folder: TempDir, extra: &[&str]) -> Self {
         let text = r#"
             [source]
             brokers = "127.0.0.1:1"
@@ -301,31 +310,6 @@ fn fm_12_late_readings_are_counted_and_kept_or_dropped_as_configured() {
         assert_eq!(lane.ledger().newest().counters.late, 2, "{late}");
         bench.prove();
     }
-}
-
-#[test]
-fn fm_46_models_change_between_two_epochs_and_the_record_names_them() {
-    let bench = Bench::new(&[]);
-    let first = bench.champion(0.0);
-    let mut lane = bench.lane();
-    let texts = messages(&[(1, 1, 1), (8, 1, 1), (15, 1, 1), (22, 1, 1)]);
-    feed(&mut lane, &texts, 0, 2);
-    let second = bench.champion(-10.0);
-    assert!(second > first);
-    feed(&mut lane, &texts, 2, 3);
-    lane.commit(1).expect("commits");
-    assert_eq!(
-        lane.ledger().newest().model_sets,
-        [first],
-        "the epoch kept the models it began with"
-    );
-    feed(&mut lane, &texts, 3, 4);
-    lane.drain().expect("drains");
-    lane.commit(1).expect("commits");
-    assert_eq!(lane.ledger().newest().model_sets, [second]);
-    let sets: Vec<_> = bench.rows().into_values().map(|(_, _, set)| set).collect();
-    let (first, second) = (Some(first as i64), Some(second as i64));
-    assert_eq!(sets, [first, first, second, second]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tidegauge_sink::Lane as Ledger;
 
 use super::{Lane, epoch, state};
 use crate::config::{LaneMode, Late, SourceKind};
-use crate::pipeline::{Pipeline, Trial};
+use crate::pipeline::{InForce, Pipeline, Trial};
 
 impl Lane {
     /// Puts windows into files when lanes hold more than they should, or would with so many bytes more,
@@ -182,12 +182,16 @@ pub(super) fn restore(pipeline: &Pipeline, ledger: &Ledger, closing: Closing) ->
     };
     let spill = &pipeline.spill;
     let (query, key) = (pipeline.query.clone(), pipeline.config.event.key.clone());
-    let mut scorer = pipeline.scorer()?;
     match ledger.checkpoint()? {
         Some(bytes) => {
-            let (bytes, remembered) = state::split(&bytes)?;
+            let state::Parts { windows, announced, remembered } = state::split(&bytes)?;
             let (windows, sensors) =
-                Windows::restore(bytes, query, settings, window.sensors_max, Some(spill))?;
+                Windows::restore(windows, query, settings, window.sensors_max, Some(spill))?;
+            let announced = match closing {
+                Closing::ByWatermark => InForce::from_named(&announced),
+                Closing::AtEnd => InForce::default(),
+            };
+            let mut scorer = pipeline.scorer_as_announced(announced)?;
             if let Some(remembered) = remembered {
                 scorer.restore(remembered, &sensors)?;
             }
@@ -202,6 +206,7 @@ pub(super) fn restore(pipeline: &Pipeline, ledger: &Ledger, closing: Closing) ->
             let mut windows = Windows::new(query, settings, partitions);
             windows.set_spill(spill);
             let sensors = Sensors::new(key, window.sensors_max);
+            let scorer = pipeline.scorer()?;
             Ok(Restored { windows, sensors, scorer })
         }
     }

@@ -9,6 +9,14 @@ use tidegauge_score::{Models, Scorer};
 use super::Pipeline;
 use crate::config::Config;
 
+/// The views' names, as checkpoints have them.
+const CHAMPION: &str = "champion";
+const ONSET: &str = "onset";
+
+/// The version that the onset view has before its first models: that there are none is a state of its
+/// own, in which rows of an epoch are read again as well.
+const NOTHING_FITTED: u64 = 0;
+
 /// The models of each view; none where there are none, or none that are newer.
 #[derive(Debug, Clone, Default)]
 pub struct Newest {
@@ -16,17 +24,52 @@ pub struct Newest {
     pub onset: Option<Models>,
 }
 
-/// The versions that a lane has in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The versions that a lane has in force. Of the champion there is none when nobody has said one yet;
+/// the onset view begins with [`NOTHING_FITTED`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct InForce {
     pub champion: Option<u64>,
     pub onset: Option<u64>,
 }
 
+impl Newest {
+    /// Takes over what another has.
+    pub fn update(&mut self, newer: Self) {
+        let Self { champion, onset } = newer;
+        self.champion = champion.or(self.champion.take());
+        self.onset = onset.or(self.onset.take());
+    }
+}
+
 impl InForce {
     pub fn of(scorer: &Scorer) -> Self {
         let newest = |versions: &[u64]| versions.first().copied();
-        Self { champion: newest(scorer.model_sets()), onset: newest(scorer.onset_sets()) }
+        let has_onset = !scorer.onset_features().is_empty();
+        let onset = has_onset.then(|| newest(scorer.onset_sets()).unwrap_or(NOTHING_FITTED));
+        Self { champion: newest(scorer.model_sets()), onset }
+    }
+
+    /// What is in force once these are.
+    #[must_use]
+    pub fn updated(self, newer: &Newest) -> Self {
+        let version = |models: &Option<Models>| models.as_ref().map(Models::version);
+        Self {
+            champion: version(&newer.champion).or(self.champion),
+            onset: version(&newer.onset).or(self.onset),
+        }
+    }
+
+    /// The versions by the views' names.
+    pub fn named(&self) -> Vec<(&'static str, u64)> {
+        let all = [(CHAMPION, self.champion), (ONSET, self.onset)];
+        all.into_iter().filter_map(|(view, version)| Some((view, version?))).collect()
+    }
+
+    /// What [`InForce::named`] gave; views that are not known are passed over.
+    pub fn from_named(named: &[(&str, u64)]) -> Self {
+        let of =
+            |wanted| named.iter().find(|(view, _)| *view == wanted).map(|(_, version)| *version);
+        Self { champion: of(CHAMPION), onset: of(ONSET) }
     }
 }
 
@@ -53,6 +96,27 @@ impl Pipeline {
         }
     }
 
+    /// A scorer with the models that were announced for the lane's next epoch and, where none were or they
+    /// are gone, with those that [`Pipeline::scorer`] takes.
+    ///
+    /// # Errors
+    /// As [`Pipeline::scorer`].
+    pub fn scorer_as_announced(&self, announced: InForce) -> Result<Scorer> {
+        if announced == InForce::default() {
+            return self.scorer();
+        }
+        let made = self.announced(announced).and_then(|models| self.scorer_with(models));
+        made.or_else(|error| {
+            self.metrics.model_reload_failures.inc();
+            let error = format!("{error:#}");
+            tracing::error!(
+                error,
+                "the models that were announced for the next epoch cannot be used: it has others"
+            );
+            self.scorer()
+        })
+    }
+
     /// The models that the aliases mean, where they are not the ones in force.
     pub fn newer_models(&self, in_force: InForce) -> Result<Newest> {
         let newer = |alias: &str, in_force: Option<u64>| -> Result<Option<Models>> {
@@ -70,12 +134,23 @@ impl Pipeline {
     }
 
     fn newest(&self) -> Result<Newest> {
+        self.announced(InForce::default())
+    }
+
+    /// The announced models, and those that the aliases mean where none are.
+    fn announced(&self, announced: InForce) -> Result<Newest> {
         let settings = &self.config.models;
-        let onset = settings.onset.as_ref().map(|onset| self.registry.resolve(&onset.alias));
+        let models = |alias: &str, announced: Option<u64>| match announced {
+            Some(NOTHING_FITTED) => Ok(None),
+            Some(version) => self.registry.models(version).map(Some),
+            None => self.registry.resolve(alias),
+        };
+        let onset = settings.onset.as_ref().map(|onset| models(&onset.alias, announced.onset));
         let onset = onset
             .transpose()
             .unwrap_or_else(|error| self.without_onset(&anyhow::Error::from(error)));
-        Ok(Newest { champion: self.registry.resolve(&settings.alias)?, onset: onset.flatten() })
+        let champion = models(&settings.alias, announced.champion)?;
+        Ok(Newest { champion, onset: onset.flatten() })
     }
 
     /// Models that nobody made by hand must not hold up those that someone did.

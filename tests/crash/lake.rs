@@ -15,13 +15,21 @@ use crate::life::{Orders, live};
 
 /// A folder with a lake that has models and nothing else.
 pub fn fresh() -> TempDir {
+    with_sets(1)
+}
+
+/// The same with so many sets, of which the first is the champion.
+pub fn with_sets(sets: u64) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let registry = registry_of(store(folder.path()));
-    // Two of four sensors: the others have no model, and say so.
-    let entries = (1..=2).map(model).collect();
     let key = input::config().event.key.clone();
-    let version = registry.publish(&key, entries, None, "test", 1).expect("publishes");
-    registry.move_alias("champion", version, 1).expect("moves");
+    for expected in 1..=sets {
+        // Two of four sensors: the others have no model, and say so.
+        let entries = (1..=2).map(model).collect();
+        let version = registry.publish(&key, entries, None, "test", 1).expect("publishes");
+        assert_eq!(version, expected, "sets are numbered");
+    }
+    registry.move_alias("champion", 1, 1).expect("moves");
     folder
 }
 

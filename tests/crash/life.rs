@@ -56,6 +56,8 @@ pub struct Orders {
 pub enum Job {
     /// To feed the lane, with so many messages per commit.
     Feed { step: usize },
+    /// The same; with the commit that reaches half of the input the champion becomes another set.
+    Swap { step: usize },
     /// To maintain the lake, several times in the course of days.
     Maintain,
 }
@@ -84,11 +86,12 @@ impl Orders {
             let (place, phase) = (place(crash).expect("listed"), phase(crash).expect("listed"));
             format!("{place} {} {phase}", crash.reach)
         });
-        let step = match self.job {
-            Job::Feed { step } => step,
-            Job::Maintain => 0,
+        let job = match self.job {
+            Job::Feed { step } => format!("feed {step}"),
+            Job::Swap { step } => format!("swap {step}"),
+            Job::Maintain => "maintain".to_owned(),
         };
-        format!("{step}\n{}\n{}", self.lake.display(), crash.unwrap_or_default())
+        format!("{job}\n{}\n{}", self.lake.display(), crash.unwrap_or_default())
     }
 
     /// What [`Orders::to_text`] made.
@@ -103,9 +106,10 @@ impl Orders {
             }
             _ => None,
         };
-        let job = match lines[0].parse().expect("a number") {
-            0 => Job::Maintain,
-            step => Job::Feed { step },
+        let job = match lines[0].split_once(' ') {
+            None => Job::Maintain,
+            Some(("feed", step)) => Job::Feed { step: step.parse().expect("a number") },
+            Some((_, step)) => Job::Swap { step: step.parse().expect("a number") },
         };
         Self { lake: lines[1].into(), job, crash }
     }
@@ -152,7 +156,11 @@ pub fn live_on(store: Arc<dyn Store>, orders: &Orders) -> anyhow::Result<()> {
         Some(aborts) => aborts.clone(),
         None => Arc::new(NoFailpoint),
     };
-    let Job::Feed { step } = orders.job else { return upkeep::maintain(store, failpoint) };
+    let (step, swaps) = match orders.job {
+        Job::Feed { step } => (step, false),
+        Job::Swap { step } => (step, true),
+        Job::Maintain => return upkeep::maintain(store, failpoint),
+    };
     let pipeline = pipeline(store, failpoint)?;
     let messages = input::messages();
     let mut commits = 0;
@@ -170,6 +178,9 @@ pub fn live_on(store: Arc<dyn Store>, orders: &Orders) -> anyhow::Result<()> {
         }
         if to == messages.len() {
             break;
+        }
+        if swaps && to == messages.len() / 2 {
+            pipeline.registry.move_alias("champion", 2, 1)?;
         }
         lane.commit(NOW_NS / 1000)?;
         commits += 1;

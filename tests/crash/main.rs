@@ -8,5 +8,6 @@ mod input;
 mod lake;
 mod life;
 mod old;
+mod swap;
 mod upkeep;
 mod walk;

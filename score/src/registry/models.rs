@@ -28,6 +28,11 @@ impl Models {
         self.sets.iter().find_map(|set| Some((set.get(key)?, set.header.version)))
     }
 
+    /// The version of the newest set, by which the chain is known.
+    pub fn version(&self) -> u64 {
+        self.versions[0]
+    }
+
     /// The versions of the chain, newest first.
     pub fn versions(&self) -> &[u64] {
         &self.versions
