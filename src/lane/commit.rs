@@ -121,10 +121,12 @@ impl Lane {
         if matches!(self.hold, Hold::Gone) {
             return Err(anyhow!("lane {} has lost its ledger with a failed epoch", self.name));
         }
-        if !self.has_something() && !self.has_to_announce() {
+        let at_rest = !self.has_something();
+        if at_rest && !self.has_to_announce() {
             self.look_for_models();
             return Ok(false);
         }
+        self.announced_at_rest = at_rest;
         let began = self.pipeline.clock.instant();
         // What is in files already is not helped by more of them.
         self.make_room(self.windows.memory_bytes() + self.sensors.memory_bytes())?;

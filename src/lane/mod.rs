@@ -68,6 +68,8 @@ pub struct Lane {
     epoch: Epoch,
     /// Models that are in force from the next cut on.
     newer: Newest,
+    /// Models were announced since anything was read.
+    announced_at_rest: bool,
     metrics: LaneMetrics,
     share: Share,
     /// Messages since the lane was last weighed.
@@ -106,6 +108,7 @@ impl Lane {
             pipeline: pipeline.clone(),
             epoch: Epoch::default(),
             newer: Newest::default(),
+            announced_at_rest: false,
             share: pipeline.memory.share(),
             unweighed: 0,
             idle: IdleClock::default(),

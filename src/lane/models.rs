@@ -16,10 +16,12 @@ use super::Lane;
 use crate::pipeline::{InForce, Newest};
 
 impl Lane {
-    /// Whether a lane at rest has to say that the aliases of people have moved. Models that are fitted beside
-    /// the stream wait for the next readings: they come often, and a checkpoint is as large as its lane.
+    /// Whether a lane at rest has models to announce. Those that are fitted beside the stream are announced
+    /// once in a rest: they come often, and a checkpoint is as large as its lane.
     pub(super) fn has_to_announce(&self) -> bool {
-        self.closing == Closing::ByWatermark && self.newer.champion.is_some()
+        let Newest { champion, onset } = &self.newer;
+        let wanted = champion.is_some() || (onset.is_some() && !self.announced_at_rest);
+        self.closing == Closing::ByWatermark && wanted
     }
 
     /// Whether the epoch after this cut is bound to the models in force. Input that ends, or was drained, is
