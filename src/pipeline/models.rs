@@ -2,9 +2,9 @@
 
 use std::sync::PoisonError;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tidegauge_aggregate::Query;
-use tidegauge_score::{Models, Scorer};
+use tidegauge_score::{Models, ScoreError, Scorer};
 
 use super::Pipeline;
 use crate::config::Config;
@@ -71,11 +71,17 @@ impl Pipeline {
 
     fn newest(&self) -> Result<Newest> {
         let settings = &self.config.models;
-        let onset = settings.onset.as_ref().map(|onset| self.registry.resolve(&onset.alias));
-        let onset = onset
-            .transpose()
-            .unwrap_or_else(|error| self.without_onset(&anyhow::Error::from(error)));
-        Ok(Newest { champion: self.registry.resolve(&settings.alias)?, onset: onset.flatten() })
+        Ok(Newest { champion: self.registry.resolve(&settings.alias)?, onset: self.onset_models() })
+    }
+
+    /// The onset view's models that its alias means; none when there are none or they cannot be used,
+    /// which is told.
+    pub fn onset_models(&self) -> Option<Models> {
+        let onset = self.config.models.onset.as_ref()?;
+        match self.registry.resolve(&onset.alias) {
+            Ok(models) => models,
+            Err(error) => self.without_onset(&anyhow::Error::from(error)),
+        }
     }
 
     /// Models that nobody made by hand must not hold up those that someone did.
@@ -101,7 +107,24 @@ pub fn scorer(config: &Config, query: &Query, models: Newest) -> Result<Scorer> 
     let (schema, features) = (query.output(), &settings.features);
     let scorer = Scorer::new(schema, key_columns, features, champion, settings.min_readings)?;
     match &settings.onset {
-        Some(view) => Ok(scorer.with_onset(&view.settings, onset)?),
+        Some(view) => scorer
+            .with_onset(&view.settings, onset)
+            .map_err(|error| of_other_features(error, &view.alias)),
         None => Ok(scorer),
     }
+}
+
+/// What to do when the onset view's features were changed.
+fn of_other_features(error: ScoreError, alias: &str) -> anyhow::Error {
+    let ScoreError::FeatureMismatch { expected, found, .. } = &error else { return error.into() };
+    let only = |these: &[String], others: &[String]| {
+        let only: Vec<_> = these.iter().filter(|name| !others.contains(name)).cloned().collect();
+        if only.is_empty() { "none".into() } else { only.join(", ") }
+    };
+    let (before, now) = (only(expected, found), only(found, expected));
+    anyhow!(
+        "the models of the alias {alias} see other features than [models.onset] features names (only \
+         theirs: {before}; only here: {now}; their order counts): models of other features need an alias \
+         of their own, set [models.onset] alias to a new name"
+    )
 }
