@@ -99,6 +99,7 @@ impl Retrainer {
         let published = self.published()?;
         if is_done(&published, to, now) {
             self.finish(to);
+            tracing::info!(to_us = to, "trained on schedule already");
             return Ok(Looked::Known);
         }
         let range = Range { from: self.from(to, now, &published), to: Some(to) };
