@@ -6,6 +6,7 @@
 //! **Invariant:** this crate composes the stages and owns the clock, the threads and the terminal; what
 //! a stage decides, it does not decide again.
 
+pub mod background;
 mod cli;
 pub mod clock;
 mod commands;
@@ -18,6 +19,7 @@ pub mod maintenance;
 pub mod memory;
 pub mod pipeline;
 mod progress;
+pub mod retrain;
 mod run;
 mod say;
 mod sensor_rows;

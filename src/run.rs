@@ -17,7 +17,7 @@ use crate::files;
 use crate::maintenance::{self, Maintenance};
 use crate::pipeline::{Pipeline, Totals};
 use crate::signals::Signals;
-use crate::trainer::TrainerThread;
+use crate::trainer::{self, Place};
 use crate::worker::Worker;
 
 /// How often the process looks at its workers.
@@ -49,7 +49,7 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
         .map(|listen| Server::start(listen, pipeline.metrics.clone(), health.clone()));
     let server = server.transpose()?;
     let maintenance = Maintenance::start(&pipeline)?;
-    let trainer = TrainerThread::start(&pipeline)?;
+    let trainer = trainer::start(&pipeline, Place::Run)?;
     let result = match pipeline.config.source.kind {
         SourceKind::Kafka => run_kafka(&pipeline, until, signals, &health),
         SourceKind::Files => {

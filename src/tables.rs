@@ -50,6 +50,10 @@ pub async fn session(
     if named("models") {
         context.register_batch("models", crate::commands::models::table(models)?)?;
     }
+    if named("trainings") {
+        let trainings = crate::commands::models::report::table(models)?;
+        context.register_batch("trainings", trainings)?;
+    }
     Ok(context)
 }
 

@@ -7,20 +7,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimestampMicrosecondType, UInt32Type, UInt64Type};
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use tidegauge_flow::{SensorKey, names};
 use tidegauge_score::{Follower, ModelEntry};
-use tidegauge_sink::{FileRef, Table, View};
+use tidegauge_sink::{FileRef, Reader, Table, View};
 
+use crate::background::{Background, End, Work};
 use crate::config::Onset;
 use crate::pipeline::Pipeline;
+use crate::retrain::Retrainer;
 use crate::sensor_rows::{Keys, Numbers};
 
 /// Most models that one round fits: it publishes what it has, and the rest is the next round's, which
@@ -33,57 +33,31 @@ const PRUNE_EVERY: u64 = 10;
 /// Moves of the alias that are kept, with the sets that they lead to.
 const MOVES_KEPT: usize = 100;
 
-/// The thread that trains; told to end when this is dropped.
-pub struct TrainerThread {
-    ends: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+/// Who starts the work beside the lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// `run`, which leaves out what is done elsewhere.
+    Run,
+    /// `train --follow`.
+    Follow,
 }
 
-impl TrainerThread {
-    /// Trains once per interval from now on. `None` without an onset view, or when it is fitted elsewhere.
-    ///
-    /// # Errors
-    /// When the features are not the query's, or the thread cannot be started.
-    pub fn start(pipeline: &Arc<Pipeline>) -> Result<Option<Self>> {
-        let Some(onset) = pipeline.config.models.onset.clone().filter(|onset| onset.fit) else {
-            return Ok(None);
-        };
-        Self::follow(Trainer::new(pipeline, &onset)?, onset.fit_every).map(Some)
+/// Starts what the configuration wants trained by itself: the onset view's models, and all models on a
+/// schedule.
+///
+/// # Errors
+/// When features or rules are not the query's, or a thread cannot be started.
+pub fn start(pipeline: &Arc<Pipeline>, place: Place) -> Result<Vec<Background>> {
+    let ours = |fit: bool| fit || place == Place::Follow;
+    let models = &pipeline.config.models;
+    let mut threads = Vec::new();
+    if let Some(onset) = models.onset.as_ref().filter(|onset| ours(onset.fit)) {
+        threads.push(Background::start(Trainer::new(pipeline, onset)?)?);
     }
-
-    /// Lets a trainer do its rounds from now on.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
-    pub fn follow(mut trainer: Trainer, every: Duration) -> Result<Self> {
-        let (ends, ended) = bounded::<()>(0);
-        let body = move || {
-            let mut wait = trainer.pipeline.jitter(every);
-            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(wait) {
-                let waiting = trainer.round_and_tell();
-                wait = if waiting > 0 { Duration::ZERO } else { trainer.pipeline.jitter(every) };
-            }
-        };
-        let spawned = std::thread::Builder::new().name("trainer".into()).spawn(body);
-        let thread = spawned.context("cannot start the thread that trains")?;
-        Ok(Self { ends: Some(ends), thread: Some(thread) })
+    if let Some(retrain) = models.retrain.as_ref().filter(|retrain| ours(retrain.fit)) {
+        threads.push(Background::start(Retrainer::new(pipeline, retrain)?)?);
     }
-
-    /// Whether it has ended by itself, which only a bug can do.
-    pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
-    }
-}
-
-impl Drop for TrainerThread {
-    /// Waits for a round that is under way: half of a publication is none, but it would be work lost.
-    fn drop(&mut self) {
-        self.ends.take();
-        if let Some(thread) = self.thread.take() {
-            // What a panic has to say is in the log already.
-            let _ = thread.join();
-        }
-    }
+    Ok(threads)
 }
 
 /// What a round has done.
@@ -101,13 +75,34 @@ pub struct Round {
 /// What has been read of the lake, and each sensor's past.
 pub struct Trainer {
     pipeline: Arc<Pipeline>,
-    alias: String,
+    onset: Onset,
     follower: Follower,
     /// The newest epoch of each lane whose rows are read.
     read: BTreeMap<String, u64>,
     /// Models that are fitted and not published: the store may have failed.
     unpublished: BTreeMap<SensorKey, ModelEntry>,
     publications: u64,
+}
+
+impl Work for Trainer {
+    fn name(&self) -> &'static str {
+        "trainer"
+    }
+
+    fn first(&self) -> Duration {
+        self.pipeline.jitter(self.onset.fit_every)
+    }
+
+    fn round(&mut self, end: &End) -> Duration {
+        let waiting = self.round_and_tell(end);
+        if waiting > 0 { Duration::ZERO } else { self.pipeline.jitter(self.onset.fit_every) }
+    }
+}
+
+/// What follows every sensor from the beginning, or from where its model was published last.
+fn follower(pipeline: &Pipeline, onset: &Onset) -> Result<Follower> {
+    let scorer = pipeline.scorer()?;
+    Ok(Follower::new(&scorer, &onset.refit, onset.fit_threads, pipeline.onset_models())?)
 }
 
 /// A window row as the lake has it.
@@ -122,22 +117,26 @@ impl Trainer {
     /// # Errors
     /// When the features are not the query's.
     pub fn new(pipeline: &Arc<Pipeline>, onset: &Onset) -> Result<Self> {
-        let last = pipeline.registry.resolve(&onset.alias)?;
-        let scorer = pipeline.scorer()?;
-        let follower = Follower::new(&scorer, &onset.refit, onset.fit_threads, last)?;
-        let (pipeline, alias) = (pipeline.clone(), onset.alias.clone());
-        let (read, unpublished) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { pipeline, alias, follower, read, unpublished, publications: 0 })
+        Ok(Self {
+            pipeline: pipeline.clone(),
+            onset: onset.clone(),
+            follower: follower(pipeline, onset)?,
+            read: BTreeMap::new(),
+            unpublished: BTreeMap::new(),
+            publications: 0,
+        })
     }
 
     /// How many sensors wait for the next round.
-    fn round_and_tell(&mut self) -> usize {
+    fn round_and_tell(&mut self, end: &End) -> usize {
         let metrics = self.pipeline.metrics.clone();
-        match self.round() {
+        match self.round_until(end) {
             Ok(round) => {
                 metrics.refits.fitted.inc_by(round.fitted as u64);
                 metrics.refits.failures.inc_by(round.failed as u64);
                 metrics.refits.waiting.set(i64::try_from(round.waiting).unwrap_or(i64::MAX));
+                let held = i64::try_from(self.follower.memory_bytes()).unwrap_or(i64::MAX);
+                metrics.refits.memory_bytes.set(held);
                 if let Some(set) = round.set {
                     let Round { rows, fitted, failed, waiting, .. } = round;
                     tracing::info!(set, rows, fitted, failed, waiting, "models fitted anew");
@@ -159,13 +158,25 @@ impl Trainer {
     /// When the lake or the registry can't be read or written. Rows that were read stay read, and models
     /// that were not published are published by the next round.
     pub fn round(&mut self) -> Result<Round> {
-        let rows = self.read_new()?;
-        let mut round = Round { rows: rows.len(), ..Round::default() };
-        for row in rows {
-            self.follower.push(&row.key, row.end_us, &row.values, row.revision > 0)?;
+        self.round_until(&End::default())
+    }
+
+    /// A round that fits nothing more once the end has come: those sensors are due in the next life.
+    fn round_until(&mut self, end: &End) -> Result<Round> {
+        let mut round = Round { rows: self.read_new()?, ..Round::default() };
+        while round.fitted + round.failed < FITS_MAX && self.follower.due() > 0 && !end.has_come() {
+            self.fit_some(&mut round);
         }
-        let fits = self.follower.fit(FITS_MAX);
-        for (sensor, fit) in fits {
+        round.waiting = self.follower.due();
+        if !self.unpublished.is_empty() {
+            round.set = Some(self.publish()?);
+        }
+        Ok(round)
+    }
+
+    /// Fits as many as there are threads.
+    fn fit_some(&mut self, round: &mut Round) {
+        for (sensor, fit) in self.follower.fit(self.onset.fit_threads) {
             match fit {
                 Ok(entry) => {
                     round.fitted += 1;
@@ -177,18 +188,17 @@ impl Trainer {
                 }
             }
         }
-        round.waiting = self.follower.due();
-        if !self.unpublished.is_empty() {
-            round.set = Some(self.publish()?);
-        }
-        Ok(round)
     }
 
     fn publish(&mut self) -> Result<u64> {
         let Pipeline { registry, config, clock, .. } = &*self.pipeline;
         let entries: Vec<ModelEntry> = self.unpublished.values().cloned().collect();
         let (key, now) = (&config.event.key, clock.now_us());
-        let set = registry.advance(&self.alias, key, &entries, "fitted anew", now)?;
+        let alias = &self.onset.alias;
+        let set = registry.advance(alias, key, &entries, "fitted anew", now);
+        let set = set.with_context(|| {
+            format!("tidegauge models rollback {alias} leaves a set that cannot be used")
+        })?;
         self.unpublished.clear();
         self.publications += 1;
         if self.publications.is_multiple_of(PRUNE_EVERY)
@@ -199,20 +209,28 @@ impl Trainer {
         Ok(set)
     }
 
-    /// The rows that were committed since the last look, in the order of time.
-    fn read_new(&mut self) -> Result<Vec<Row>> {
-        let reader = self.pipeline.lake().reader();
+    /// Tells the follower the rows that were committed since the last look, in the order of time. How many.
+    ///
+    /// *Bounded*: files are read in the order of their first windows, and rows are told as soon as no file
+    /// that comes can have earlier ones. So memory has the rows of files that overlap in time: of a
+    /// compacted lake a day of each lane.
+    fn read_new(&mut self) -> Result<usize> {
+        let pipeline = self.pipeline.clone();
+        let reader = pipeline.lake().reader();
         let view = reader.view()?;
-        let keys = self.pipeline.config.event.key.columns().iter().map(|key| key.name.as_str());
-        let ours = [names::WINDOW_END, names::REVISION, names::EPOCH, names::LANE];
-        let values = self.follower.columns().iter().map(String::as_str);
-        let columns: Vec<&str> = keys.chain(ours).chain(values).collect();
-        let mut rows = Vec::new();
-        for file in self.unread(&view) {
-            let place = || format!("cannot read {}", file.path);
-            for batch in reader.rows_of(file, &columns).with_context(place)? {
-                self.take_rows(&batch, &mut rows).with_context(place)?;
+        let first = |file: &FileRef| file.window_end_us.map_or(i64::MIN, |(first, _)| first);
+        let mut files = self.unread(&view);
+        files.sort_by_key(|file| first(file));
+        let (mut rows, mut told) = (Vec::new(), 0);
+        for (at, file) in files.iter().enumerate() {
+            let read = self.read_file(&reader, file, &mut rows);
+            if let Err(error) = read {
+                if told > 0 {
+                    self.begin_again()?;
+                }
+                return Err(error.context(format!("cannot read {}", file.path)));
             }
+            told += self.tell(&mut rows, files.get(at + 1).map(|next| first(next)))?;
         }
         let summarised = view.summary.iter().flat_map(|summary| &summary.lanes);
         let summarised = summarised.map(|(lane, summary)| (lane, summary.to));
@@ -221,8 +239,36 @@ impl Trainer {
             let known = self.read.entry(lane.clone()).or_default();
             *known = (*known).max(epoch);
         }
-        rows.sort_by_key(|row: &Row| (row.end_us, row.revision));
-        Ok(rows)
+        Ok(told)
+    }
+
+    fn read_file(&self, reader: &Reader, file: &FileRef, rows: &mut Vec<Row>) -> Result<()> {
+        let keys = self.pipeline.config.event.key.columns().iter().map(|key| key.name.as_str());
+        let ours = [names::WINDOW_END, names::REVISION, names::EPOCH, names::LANE];
+        let values = self.follower.columns().iter().map(String::as_str);
+        let columns: Vec<&str> = keys.chain(ours).chain(values).collect();
+        for batch in reader.rows_of(file, &columns)? {
+            self.take_rows(&batch, rows)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the rows whose window ended before this time, or all. How many.
+    fn tell(&mut self, rows: &mut Vec<Row>, before: Option<i64>) -> Result<usize> {
+        rows.sort_by_key(|row| (row.end_us, row.revision));
+        let ready = before.map_or(rows.len(), |us| rows.partition_point(|row| row.end_us < us));
+        for row in rows.drain(..ready) {
+            self.follower.push(&row.key, row.end_us, &row.values, row.revision > 0)?;
+        }
+        Ok(ready)
+    }
+
+    /// Forgets what was told: the next round reads the lake from its beginning, and goes on where models
+    /// were published.
+    fn begin_again(&mut self) -> Result<()> {
+        self.follower = follower(&self.pipeline, &self.onset)?;
+        self.read.clear();
+        Ok(())
     }
 
     /// The files that may have rows of epochs that are not read: those of new records, and when the

@@ -20,7 +20,7 @@ use crate::refit::{RefitOptions, Refitter};
 use crate::registry::Models;
 use crate::scorer::{OnsetSettings, Scorer, Stamp};
 use crate::set::{ModelSet, SetHeader};
-use crate::train::{SensorRows, SkipReason, TrainOptions, train};
+use crate::train::{Recipes, SensorRows, SkipReason, train_by};
 
 /// The version that the champion's set has in predictions.
 pub const CHAMPION_SET: u64 = 1;
@@ -38,7 +38,7 @@ pub struct Backtest {
     /// What the champion sees.
     pub features: Vec<String>,
     /// How the champion is trained.
-    pub train: TrainOptions,
+    pub train: Recipes,
     /// How many rows train it.
     pub training: TrainingRows,
     /// The onset view; of a sensor with fewer training rows, its `rows` are as many.
@@ -172,7 +172,7 @@ impl Backtest {
             rows: base.rows[..rows * width].to_vec(),
         };
         let known = scorer.features_of(&known, true);
-        let report = train(scorer.features(), &[known], &self.train, &|_| {})?;
+        let report = train_by(scorer.features(), &[known], &self.train, &|_| {})?;
         let skipped = report.skipped.into_iter().next();
         let why = || SkipReason::NotFitted("nothing came of it".into());
         let skipped = skipped.map_or_else(why, |(_, reason)| reason);

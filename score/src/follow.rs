@@ -4,6 +4,7 @@
 //! their own; lanes wait for none of it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use tidegauge_flow::{SensorId, SensorKey};
@@ -32,8 +33,8 @@ pub struct Follower {
     /// Whether a sensor is in that line.
     waits: Vec<bool>,
     pool: rayon::ThreadPool,
-    /// The models that were fitted in earlier lives.
-    last: Option<Models>,
+    /// The models that were fitted in earlier lives, until their sensor is seen.
+    last: BTreeMap<SensorKey, Arc<ModelEntry>>,
 }
 
 /// A fit and what came of it.
@@ -77,7 +78,7 @@ impl Follower {
             due: VecDeque::new(),
             waits: Vec::new(),
             pool,
-            last,
+            last: last.map_or_else(BTreeMap::new, |models| by_sensor(&models)),
         })
     }
 
@@ -155,14 +156,18 @@ impl Follower {
         let id = self.refitters.len() as SensorId;
         let (names, settings) = (&self.names, &self.settings);
         let mut refitter = Refitter::new(key.clone(), names, settings, &self.options)?;
-        if let Some((entry, _)) = self.last.as_ref().and_then(|models| models.find(key)) {
-            refitter.resume(entry);
+        if let Some(entry) = self.last.remove(key) {
+            refitter.resume(&entry);
         }
         self.refitters.push(refitter);
         self.waits.push(false);
         self.ids.insert(key.clone(), id);
         Ok(id)
     }
+}
+
+fn by_sensor(models: &Models) -> BTreeMap<SensorKey, Arc<ModelEntry>> {
+    models.effective().map(|(entry, _)| (entry.key.clone(), Arc::clone(entry))).collect()
 }
 
 #[cfg(test)]

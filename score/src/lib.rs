@@ -19,6 +19,7 @@ pub mod import;
 pub mod limits;
 pub mod model;
 pub mod onnx;
+mod options;
 pub mod refit;
 pub mod registry;
 pub mod scorer;
@@ -38,8 +39,10 @@ pub use limits::{Limit, LimitsParams};
 pub use model::{Model, ModelParams};
 pub use onnx::{OnnxParams, OnnxParts};
 pub use refit::{RefitOptions, Refitter};
-pub use registry::{AliasRecord, Models, Registry, SetSummary};
+pub use registry::{About, AliasRecord, Models, Registry, SetSummary};
 pub use scorer::{OnsetSettings, Remembered, Scorer, Stamp, Status, Tally, prediction_schema};
-pub use set::{ModelSet, SetHeader};
+pub use set::{ModelSet, SetHeader, SkippedSensor, TrainingRun};
 pub use svm::{PackedSvm, Path, SvmModel, SvmParams, SvmParts, SvmScore};
-pub use train::{Kind, Report, SensorRows, SkipReason, Threshold, TrainOptions, train};
+pub use train::{
+    Kind, Recipe, Recipes, Report, SensorRows, SkipReason, Threshold, TrainOptions, train, train_by,
+};

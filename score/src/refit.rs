@@ -17,6 +17,7 @@ use tidegauge_flow::SensorKey;
 use crate::entry::{ModelEntry, TrainingSummary};
 use crate::error::ScoreError;
 use crate::model::ModelParams;
+use crate::options::{check, check_gamma, check_nu, check_tolerance};
 use crate::scorer::OnsetSettings;
 use crate::svm::{SvmParams, SvmParts, SvmScore};
 use crate::train::{SkipReason, fit::Fitter, samples::scaler};
@@ -79,28 +80,17 @@ impl RefitOptions {
     /// # Errors
     /// [`ScoreError::Option`] for an option outside its range.
     pub fn check(&self, rows: u64) -> Result<(), ScoreError> {
-        let refuse =
-            |name, value: String, expected| Err(ScoreError::Option { name, value, expected });
-        if !(self.nu > 0.0 && self.nu < 1.0) {
-            return refuse("onset.nu", self.nu.to_string(), "it must be above 0 and below 1");
-        }
-        if let Some(gamma) = self.gamma.filter(|g| !(*g > 0.0 && g.is_finite())) {
-            return refuse("onset.gamma", gamma.to_string(), "it must be above 0");
-        }
+        check_nu("onset.nu", self.nu)?;
+        check_gamma("onset.gamma", self.gamma)?;
+        check_tolerance("onset.tolerance", self.tolerance)?;
         for (name, share) in [("onset.first", self.first), ("onset.every", self.every)] {
-            if !(share > 0.0 && share <= 100.0) {
-                return refuse(name, share.to_string(), "it must be above 0 and at most 100");
-            }
+            let good = share > 0.0 && share <= 100.0;
+            check(good, name, share, "it must be above 0 and at most 100")?;
         }
         let newest = self.every * rows as f64;
-        if newest + self.sample as f64 > ROWS_MOST as f64 / 2.0 {
-            let value = format!("{} rows with {newest} new ones", self.sample);
-            return refuse("onset.sample", value, "a fit may see at most 2500 rows of both");
-        }
-        if !(self.tolerance > 0.0 && self.tolerance <= 0.1) {
-            return refuse("onset.tolerance", self.tolerance.to_string(), "it must be in (0, 0.1]");
-        }
-        Ok(())
+        let good = newest + self.sample as f64 <= ROWS_MOST as f64 / 2.0;
+        let value = format!("{} rows with {newest} new ones", self.sample);
+        check(good, "onset.sample", value, "a fit may see at most 2500 rows of both")
     }
 }
 

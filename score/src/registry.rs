@@ -12,9 +12,11 @@
 mod advance;
 mod alias;
 mod models;
+mod trainings;
 
 pub use alias::AliasRecord;
 pub use models::Models;
+pub use trainings::About;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -65,16 +67,16 @@ impl Registry {
         key: &KeySchema,
         entries: Vec<ModelEntry>,
         base: Option<u64>,
-        note: &str,
+        about: impl Into<About>,
         now_us: i64,
     ) -> Result<u64, ScoreError> {
         if let Some(base) = base {
             self.check_base(base, key)?;
         }
         let first = self.versions()?.last().map_or(1, |newest| newest + 1);
-        let (key, note) = (key.clone(), note.to_string());
+        let (key, About { note, training }) = (key.clone(), about.into());
         let header = SetHeader { version: first, base, key, note, created_us: now_us };
-        let mut set = ModelSet::new(header, entries)?;
+        let mut set = ModelSet::new(header, entries)?.with_training(training);
         for version in first..first + u64::from(ATTEMPTS) {
             set.header.version = version;
             let bytes = set.to_bytes()?;
@@ -155,16 +157,18 @@ impl Registry {
 
     fn check_base(&self, base: u64, key: &KeySchema) -> Result<(), ScoreError> {
         let models = self.models(base)?;
-        let (expected, found) = (&models.newest().header.key, key);
-        if expected != found {
-            let (expected, found) = (describe(expected), describe(found));
-            return Err(ScoreError::KeyMismatch { set: base, expected, found });
-        }
+        check_key(base, &models.newest().header.key, key)?;
         if models.versions().len() == MAX_CHAIN {
             let what = format!("it ends a chain of {MAX_CHAIN} sets: publish a full set");
             return Err(ScoreError::Set { set: base.to_string(), what });
         }
         Ok(())
+    }
+
+    /// A version's header, which is read anew.
+    fn header(&self, version: u64) -> Result<SetHeader, ScoreError> {
+        let header = SetHeader::from_bytes(&self.set_path(version), self.get_set(version)?);
+        header.map(|(header, _)| header)
     }
 
     fn get_set(&self, version: u64) -> Result<Vec<u8>, ScoreError> {
@@ -211,6 +215,16 @@ impl Registry {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// # Errors
+/// [`ScoreError::KeyMismatch`] when a set names sensors by other columns.
+fn check_key(set: u64, expected: &KeySchema, found: &KeySchema) -> Result<(), ScoreError> {
+    if expected == found {
+        return Ok(());
+    }
+    let (expected, found) = (describe(expected), describe(found));
+    Err(ScoreError::KeyMismatch { set, expected, found })
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 mod decode;
 mod encode;
+mod run;
 mod seal;
 
 pub use decode::SetHeader;
+pub use run::{SkippedSensor, TrainingRun};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,6 +31,8 @@ pub const MAX_BLOB_BYTES: usize = 1 << 30;
 pub struct ModelSet {
     /// What its file says of it as a whole.
     pub header: SetHeader,
+    /// How its models were trained together, where that is known.
+    pub training: Option<TrainingRun>,
     entries: BTreeMap<SensorKey, Arc<ModelEntry>>,
 }
 
@@ -64,7 +68,13 @@ impl ModelSet {
             }
             all.insert(entry.key.clone(), Arc::new(entry));
         }
-        Ok(Self { header, entries: all })
+        Ok(Self { header, training: None, entries: all })
+    }
+
+    /// The same set, which tells how it was trained.
+    pub fn with_training(mut self, training: Option<TrainingRun>) -> Self {
+        self.training = training;
+        self
     }
 
     /// The model of one sensor.

@@ -4,9 +4,13 @@
 //! which they don't know; see `threshold`. *Stated sampling*: of more rows than the cap, evenly spaced
 //! ones in time are used. Training has no randomness: the same rows give the same model.
 
+mod degenerate;
 pub(crate) mod fit;
+mod recipe;
 pub(crate) mod samples;
 mod threshold;
+
+pub use recipe::{Recipe, Recipes, Selector, train_by};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,6 +26,7 @@ use crate::entry::{ModelEntry, TrainingSummary};
 use crate::error::ScoreError;
 use crate::gaussian::GaussianParams;
 use crate::model::ModelParams;
+use crate::options::{check, check_gamma, check_nu, check_tolerance};
 use crate::svm::{SvmParams, SvmParts, SvmScore};
 
 /// Fewest rows that any training asks for: two in each fold.
@@ -62,6 +67,9 @@ pub struct TrainOptions {
     pub threshold: Threshold,
     /// The least unit, in standard deviations.
     pub unit_min: f64,
+    /// A model that flags a larger share of its held-out windows, or of those that it was trained on, is
+    /// refused; above 0, at most 1.
+    pub flagged_max: f64,
 }
 
 /// The kinds of models that are trained; in text by the words that model sets have for them.
@@ -95,12 +103,13 @@ impl Default for TrainOptions {
             tolerance: 1e-7,
             threshold: Threshold::FalseAlarmRate(0.002),
             unit_min: 2.25,
+            flagged_max: 0.5,
         }
     }
 }
 
 /// What came of training.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
     /// The models, in the order of the samples.
     pub entries: Vec<ModelEntry>,
@@ -134,6 +143,21 @@ pub enum SkipReason {
     /// The solver or the numbers failed.
     #[error("no model fits it: {0}")]
     NotFitted(String),
+    /// A model came of it that tells nothing.
+    #[error("its model is refused: {0}")]
+    Degenerate(String),
+}
+
+impl SkipReason {
+    /// The reason in a word, for counting.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::TooFewRows { .. } => "too_few_rows",
+            Self::Shape { .. } => "shape",
+            Self::NotFitted(_) => "not_fitted",
+            Self::Degenerate(_) => "degenerate",
+        }
+    }
 }
 
 impl TrainOptions {
@@ -145,37 +169,27 @@ impl TrainOptions {
     }
 
     fn check(&self) -> Result<(), ScoreError> {
-        let refuse =
-            |name, value: String, expected| Err(ScoreError::Option { name, value, expected });
-        if !(self.nu > 0.0 && self.nu < 1.0) {
-            return refuse("nu", self.nu.to_string(), "it must be above 0 and below 1");
-        }
-        if let Some(gamma) = self.gamma.filter(|g| !(*g > 0.0 && g.is_finite())) {
-            return refuse("gamma", gamma.to_string(), "it must be above 0");
-        }
-        if self.rows_min < ROWS_LEAST {
-            return refuse("rows_min", self.rows_min.to_string(), "it must be at least 10");
-        }
-        if self.rows_max < self.rows_min || self.rows_max > ROWS_MOST {
-            let expected = "it must be at least rows_min and at most 5000";
-            return refuse("rows_max", self.rows_max.to_string(), expected);
-        }
-        if !(self.tolerance > 0.0 && self.tolerance <= 0.1) {
-            return refuse("tolerance", self.tolerance.to_string(), "it must be in (0, 0.1]");
-        }
-        let (name, value, most, expected) = match self.threshold {
-            Threshold::Score(score) => ("threshold", score, 1e6, "it must be in (0, 1000000]"),
-            Threshold::FalseAlarmRate(rate) => {
-                ("false_alarm_rate", rate, 0.5, "it must be in (0, 0.5]")
+        check_nu("nu", self.nu)?;
+        check_gamma("gamma", self.gamma)?;
+        check_tolerance("tolerance", self.tolerance)?;
+        let (least, most) = (self.rows_min, self.rows_max);
+        check(least >= ROWS_LEAST, "rows_min", least, "it must be at least 10")?;
+        let expected = "it must be at least rows_min and at most 5000";
+        check(least <= most && most <= ROWS_MOST, "rows_max", most, expected)?;
+        match self.threshold {
+            Threshold::Score(score) => {
+                let good = score > 0.0 && score <= 1e6;
+                check(good, "threshold", score, "it must be in (0, 1000000]")?;
             }
-        };
-        if !(value > 0.0 && value <= most) {
-            return refuse(name, value.to_string(), expected);
+            Threshold::FalseAlarmRate(rate) => {
+                let good = rate > 0.0 && rate <= 0.5;
+                check(good, "false_alarm_rate", rate, "it must be in (0, 0.5]")?;
+            }
         }
-        if !(self.unit_min > 0.0 && self.unit_min <= 1e6) {
-            return refuse("unit_min", self.unit_min.to_string(), "it must be in (0, 1000000]");
-        }
-        Ok(())
+        let unit = self.unit_min;
+        check(unit > 0.0 && unit <= 1e6, "unit_min", unit, "it must be in (0, 1000000]")?;
+        let flagged = self.flagged_max;
+        check(flagged > 0.0 && flagged <= 1.0, "flagged_max", flagged, "it must be in (0, 1]")
     }
 }
 
@@ -191,19 +205,25 @@ pub fn train(
     options: &TrainOptions,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Report, ScoreError> {
-    options.check()?;
-    if features.is_empty() {
-        let expected = "models need at least one";
-        return Err(ScoreError::Option { name: "features", value: "empty".into(), expected });
-    }
+    train_by(features, samples, &Recipes::from(options.clone()), progress)
+}
+
+/// Runs a way to a model for each sensor, in parallel.
+fn run(
+    features: &[String],
+    samples: &[SensorRows],
+    progress: &(dyn Fn(usize) + Sync),
+    way: &(dyn Fn(&SensorRows) -> Result<ModelEntry, SkipReason> + Sync),
+) -> Result<Report, ScoreError> {
+    check(!features.is_empty(), "features", "empty", "models need at least one")?;
     let done = AtomicUsize::new(0);
     let train = |rows: &SensorRows| {
-        let entry = train_sensor(features, rows, options);
+        let entry = way(rows);
         progress(done.fetch_add(1, Ordering::Relaxed) + 1);
         entry.map_err(|reason| (rows.key.clone(), reason))
     };
     let results: Vec<_> = samples.par_iter().map(train).collect();
-    let mut report = Report { entries: Vec::new(), skipped: Vec::new() };
+    let mut report = Report::default();
     for result in results {
         match result {
             Ok(entry) => report.entries.push(entry),
@@ -246,6 +266,7 @@ fn train_sensor(
         source: "trained here".into(),
     };
     entry.check().map_err(|e| not_fitted(e.to_string()))?;
+    degenerate::refuse(&entry, &samples, options.flagged_max)?;
     Ok(entry)
 }
 

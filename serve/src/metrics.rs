@@ -8,6 +8,7 @@
 mod lane;
 mod process;
 mod refits;
+mod trainings;
 mod upkeep;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
 use process::Process;
 pub use refits::RefitMetrics;
+pub use trainings::TrainingMetrics;
 pub use upkeep::UpkeepMetrics;
 
 /// Distinct Kafka error codes that are counted by name; further ones are counted as `other`.
@@ -45,6 +47,8 @@ pub struct Metrics {
     pub model_reload_failures: IntCounter,
     /// The trainer's.
     pub refits: RefitMetrics,
+    /// Those of trainings on a schedule.
+    pub trainings: TrainingMetrics,
     /// Offsets that lanes went past without reading, because the broker has not got them.
     pub skipped_offsets: IntCounter,
     /// Lanes that are ours and can't be read at the moment.
@@ -160,6 +164,7 @@ impl Metrics {
             commit_stall_seconds,
             model_reload_failures,
             refits: RefitMetrics::register(&registry)?,
+            trainings: TrainingMetrics::register(&registry)?,
             skipped_offsets,
             lanes_waiting: gauge(
                 &registry,

@@ -1,10 +1,11 @@
 //! What there is to say of models: training, trying, moving.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Configured;
+use super::{Configured, parse_duration};
 
 #[derive(Debug, Args)]
 pub struct Train {
@@ -19,11 +20,14 @@ pub struct Train {
     /// Only windows that end at this time or before it
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
+    /// Only windows that end so long before now, or before --to
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "from")]
+    pub last: Option<Duration>,
     /// The alias that is moved to the new models [default: the configured one]
     #[arg(long)]
     pub alias: Option<String>,
-    /// Fit the onset view's models anew, beside a run, until stopped
-    #[arg(long, conflicts_with_all = ["inputs", "from", "to", "alias"])]
+    /// Train what trains by itself beside a run, until stopped: the onset view's models, schedules
+    #[arg(long, conflicts_with_all = ["inputs", "from", "to", "last", "alias"])]
     pub follow: bool,
 }
 
@@ -68,6 +72,13 @@ pub enum Models {
     List(Configured),
     /// Show the models of a set
     Show {
+        /// The set's version [default: the one that the configured alias means]
+        version: Option<u64>,
+        #[command(flatten)]
+        configured: Configured,
+    },
+    /// Show what came of a set's training: skipped and refused sensors, models that flag most
+    Report {
         /// The set's version [default: the one that the configured alias means]
         version: Option<u64>,
         #[command(flatten)]

@@ -30,6 +30,17 @@ impl Range {
         self.from.is_none_or(|from| end_us > from) && self.to.is_none_or(|to| end_us <= to)
     }
 
+    /// The same in SQL, for readers to leave out whole files.
+    fn condition(self) -> String {
+        let time = |us: i64| tidegauge_flow::time::rfc3339(us.saturating_mul(1000));
+        let bound = |sign: &str, us: Option<i64>| {
+            us.map(|us| format!("{} {sign} '{}'", names::WINDOW_END, time(us)))
+        };
+        let bounds = [bound(">", self.from), bound("<=", self.to)];
+        let bounds: Vec<String> = bounds.into_iter().flatten().collect();
+        if bounds.is_empty() { "true".into() } else { bounds.join(" AND ") }
+    }
+
     pub fn text(self) -> String {
         let show = |us: i64| tidegauge_flow::time::rfc3339(us.saturating_mul(1000));
         match (self.from, self.to) {
@@ -54,13 +65,15 @@ pub fn from_lake(config: &Config, wanted: &[String], range: Range) -> Result<Vec
         |sql: &str| super::query::select(&config.lake.url, &config.lake.storage, &registry, sql);
     let revised = select("SELECT revision FROM predictions WHERE revision > 0 LIMIT 1")?;
     let sql = match revised.iter().all(|batch| batch.num_rows() == 0) {
-        true => format!("SELECT {columns} FROM predictions"),
+        true => format!("SELECT {columns} FROM predictions WHERE {}", range.condition()),
         // What is true of a window is its newest row.
         false => format!(
             "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY {}, {} \
-             ORDER BY revision DESC) AS tidegauge_nth FROM predictions) WHERE tidegauge_nth = 1",
+             ORDER BY revision DESC) AS tidegauge_nth FROM predictions WHERE {}) \
+             WHERE tidegauge_nth = 1",
             keys.join(", "),
-            names::WINDOW_END
+            names::WINDOW_END,
+            range.condition()
         ),
     };
     let batches = select(&sql)?;

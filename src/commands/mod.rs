@@ -5,12 +5,12 @@ mod backtest;
 mod check;
 mod compact;
 mod demo;
-mod history;
+pub mod history;
 pub mod models;
 pub mod query;
 mod score;
 mod simulate;
-mod train;
+pub mod train;
 mod verify;
 
 use std::process::ExitCode;

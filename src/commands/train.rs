@@ -5,34 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tidegauge_score::Scorer;
-use tidegauge_score::train::{Report, SensorRows, TrainOptions, train};
+use tidegauge_score::train::{Recipe, Recipes, Report, Selector, SensorRows, train_by};
+use tidegauge_score::{About, Limit, LimitsParams, Scorer, TrainingRun};
 
 use super::history::{self, Range};
 use super::{Usage, load, models, time};
+use crate::background::Background;
 use crate::cli::Train;
-use crate::config::Config;
+use crate::clock;
+use crate::config::{Config, FeatureLimit, RuleKind, TrainRule};
 use crate::pipeline::{self, Newest, Pipeline};
 use crate::progress;
-use crate::say::say;
 use crate::signals::Signals;
-use crate::trainer::{Trainer, TrainerThread};
+use crate::trainer::{self, Place};
 
 /// How often a follower looks for a signal.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// Sensors named one by one in the report.
-const NAMED_MAX: usize = 10;
 
 pub fn run(args: &Train) -> Result<ExitCode> {
     let config = load(&args.configured)?;
     if args.follow {
         return follow(config);
     }
-    let micros = |flag, text: &Option<String>| {
-        text.as_deref().map(|t| time(flag, t).map(|ns| ns.div_euclid(1000))).transpose()
-    };
-    let range = Range { from: micros("--from", &args.from)?, to: micros("--to", &args.to)? };
+    let range = range(args, &config)?;
     let scorer = scorer(&config)?;
     let rows = match args.inputs.is_empty() {
         true => history::from_lake(&config, scorer.columns(), range)?,
@@ -42,32 +37,77 @@ pub fn run(args: &Train) -> Result<ExitCode> {
         anyhow::bail!("there are no windows to train on{}", range.text());
     }
     let report = fit(&config, &scorer, &rows)?;
-    tell(&report);
+    let run = TrainingRun::of(&report, range.from, range.to);
+    models::report::tell(&report, &run)?;
     if report.entries.is_empty() {
         anyhow::bail!("no sensor could be trained: nothing is published");
     }
-    models::publish(&config, report.entries, "trained", args.alias.clone())
+    let about = About { note: "trained".into(), training: Some(run) };
+    models::publish(&config, report.entries, about, args.alias.clone())
+}
+
+/// The window ends that train, (from, to]: as asked for, or of the lake's the last ones as configured.
+fn range(args: &Train, config: &Config) -> Result<Range> {
+    let micros = |flag, text: &Option<String>| {
+        text.as_deref().map(|t| time(flag, t).map(|ns| ns.div_euclid(1000))).transpose()
+    };
+    let (from, to) = (micros("--from", &args.from)?, micros("--to", &args.to)?);
+    let configured = config.models.last.filter(|_| args.inputs.is_empty() && from.is_none());
+    let Some(last) = args.last.or(configured) else { return Ok(Range { from, to }) };
+    let to = to.unwrap_or_else(clock::now_us);
+    let last = i64::try_from(last.as_micros()).unwrap_or(i64::MAX);
+    Ok(Range { from: Some(to.saturating_sub(last)), to: Some(to) })
 }
 
 /// Fits the onset view's models anew until a signal comes.
 fn follow(config: Config) -> Result<ExitCode> {
-    let Some(onset) = config.models.onset.clone() else {
-        return Err(Usage("--follow needs [models.onset] features".into()).into());
-    };
+    if config.models.onset.is_none() && config.models.retrain.is_none() {
+        let what = "--follow needs [models.onset] features or [models.train] every";
+        return Err(Usage(what.into()).into());
+    }
     let signals = Signals::install()?;
     let pipeline = Arc::new(Pipeline::open(config)?);
-    let trainer = Trainer::new(&pipeline, &onset)?;
-    let thread = TrainerThread::follow(trainer, onset.fit_every)?;
+    let threads = trainer::start(&pipeline, Place::Follow)?;
     while !signals.wait(LOOK) {
-        anyhow::ensure!(!thread.has_ended(), "the thread that trains has ended: this is a bug");
+        let ended = threads.iter().any(Background::has_ended);
+        anyhow::ensure!(!ended, "a thread that trains has ended: this is a bug");
     }
-    drop(thread);
     Ok(ExitCode::SUCCESS)
 }
 
-/// How the configuration wants models trained that see such features.
-pub fn options(config: &Config, scorer: &Scorer) -> TrainOptions {
-    config.models.train.options(scorer.looks_back())
+/// How the configuration wants the models of each sensor that see such features.
+///
+/// # Errors
+/// When a rule limits a feature that models don't see.
+pub fn recipes(config: &Config, scorer: &Scorer) -> Result<Recipes> {
+    let settings = &config.models;
+    let in_context = scorer.looks_back();
+    let recipe = |rule: &TrainRule| match &rule.how {
+        RuleKind::Train(settings) => Ok(Recipe::Fit(settings.options(in_context))),
+        RuleKind::Limits(limits) => limits_of(limits, scorer.features()).map(Recipe::Limits),
+    };
+    let rules = settings.rules.iter().enumerate().map(|(number, rule)| {
+        let recipe = recipe(rule).with_context(|| format!("models.train.rules[{number}]"))?;
+        Ok((Selector::new(rule.sensors.clone()), recipe))
+    });
+    let rules = rules.collect::<Result<Vec<_>>>()?;
+    let recipes = Recipes::new(rules, settings.train.options(in_context));
+    recipes.check(scorer.features().len()).context("models.train")?;
+    Ok(recipes)
+}
+
+/// Limits by name in the order of the features.
+fn limits_of(limits: &[FeatureLimit], features: &[String]) -> Result<LimitsParams> {
+    let mut all = vec![Limit::default(); features.len()];
+    for limit in limits {
+        let place = features.iter().position(|feature| *feature == limit.feature);
+        let place = place.with_context(|| {
+            format!("limits name {:?}, models see {}", limit.feature, features.join(", "))
+        })?;
+        anyhow::ensure!(all[place] == Limit::default(), "limits name {:?} twice", limit.feature);
+        all[place] = Limit { low: limit.min, high: limit.max };
+    }
+    Ok(LimitsParams::new(all)?)
 }
 
 /// What says which columns and features models are trained on.
@@ -81,21 +121,7 @@ pub fn fit(config: &Config, scorer: &Scorer, rows: &[SensorRows]) -> Result<Repo
     let bar = progress::bar(rows.len() as u64, "train {bar:40} {pos}/{len} sensors");
     let progress = |done: usize| bar.set_position(done as u64);
     let rows: Vec<_> = rows.iter().map(|rows| scorer.features_of(rows, true)).collect();
-    let report = train(scorer.features(), &rows, &options(config, scorer), &progress)?;
+    let report = train_by(scorer.features(), &rows, &recipes(config, scorer)?, &progress)?;
     bar.finish_and_clear();
     Ok(report)
-}
-
-fn tell(report: &Report) {
-    for (sensor, reason) in report.skipped.iter().take(NAMED_MAX) {
-        say!("skipped {sensor}: {reason}");
-    }
-    if report.skipped.len() > NAMED_MAX {
-        say!("and {} sensors more", report.skipped.len() - NAMED_MAX);
-    }
-    let rates = report.entries.iter().filter_map(|e| Some((e.training?.false_alarm_rate?, &e.key)));
-    if let Some((rate, sensor)) = rates.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        let rate = rate * 100.0;
-        say!("highest false-alarm rate on held-out windows: {rate:.2} %, of sensor {sensor}");
-    }
 }

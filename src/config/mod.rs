@@ -4,9 +4,11 @@ mod load;
 mod models;
 mod policy;
 mod reader;
+mod schedule;
 mod sections;
 #[cfg(test)]
 mod tests;
+mod train;
 pub mod units;
 
 use std::collections::BTreeMap;
@@ -23,7 +25,9 @@ use tidegauge_sink::Storage;
 pub use self::load::{load, parse};
 pub use self::models::{Models, Onset};
 pub use self::reader::Mistake;
+pub use self::schedule::Schedule;
 pub use self::sections::default_upkeep;
+pub use self::train::{FeatureLimit, Retrain, RuleKind, TrainRule};
 
 /// Everything that one pipeline needs to know. Durations are checked, names are not resolved.
 #[derive(Debug, Clone)]

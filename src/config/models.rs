@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tidegauge_score::train::{ROWS_MOST, Threshold, TrainOptions};
-use tidegauge_score::{Kind, OnsetSettings, RefitOptions};
+use tidegauge_flow::KeySchema;
+use tidegauge_score::{OnsetSettings, RefitOptions};
 
 use super::reader::Reader;
 use super::sections::check_url;
+use super::train::{self, Retrain, TrainRule, TrainSettings};
 
 /// The alias of the onset view's models.
 const ONSET: &str = "onset";
@@ -21,41 +22,14 @@ pub struct Models {
     pub features: Vec<String>,
     pub min_readings: u64,
     pub train: TrainSettings,
+    /// Sensors that are trained otherwise: the first rule that holds counts.
+    pub rules: Vec<TrainRule>,
+    /// How far back training on the lake looks when nobody says from where.
+    pub last: Option<Duration>,
+    pub retrain: Option<Retrain>,
     pub onset: Option<Onset>,
     /// ONNX Runtime's library; `None`: as its environment variable says, or where the system looks.
     pub onnx_runtime: Option<PathBuf>,
-}
-
-/// How models are trained, as far as it is said.
-#[derive(Debug, Clone, Default)]
-pub struct TrainSettings {
-    pub kind: Kind,
-    pub nu: Option<f64>,
-    pub gamma: Option<f64>,
-    pub rows_min: Option<usize>,
-    pub rows_max: Option<usize>,
-    pub unit_min: Option<f64>,
-    pub threshold: Option<Threshold>,
-}
-
-impl TrainSettings {
-    /// The options for models that see other rows than their own, or that don't.
-    pub fn options(&self, in_context: bool) -> TrainOptions {
-        let default = match (in_context, self.kind) {
-            (true, Kind::OneClassSvm) => TrainOptions::in_context(),
-            (false, _) | (true, Kind::Gaussian) => TrainOptions::default(),
-        };
-        TrainOptions {
-            kind: self.kind,
-            nu: self.nu.unwrap_or(default.nu),
-            gamma: self.gamma.or(default.gamma),
-            rows_min: self.rows_min.unwrap_or(default.rows_min),
-            rows_max: self.rows_max.unwrap_or(default.rows_max),
-            unit_min: self.unit_min.unwrap_or(default.unit_min),
-            threshold: self.threshold.unwrap_or(default.threshold),
-            ..default
-        }
-    }
 }
 
 /// The view that adapts.
@@ -71,7 +45,7 @@ pub struct Onset {
     pub fit_threads: usize,
 }
 
-pub(super) fn models(reader: &mut Reader) -> Models {
+pub(super) fn models(reader: &mut Reader, key: Option<&KeySchema>) -> Models {
     let url = reader.text("models.url");
     if let Some(url) = &url {
         check_url(reader, "models.url", url);
@@ -81,52 +55,28 @@ pub(super) fn models(reader: &mut Reader) -> Models {
     if onset.as_ref().is_some_and(|onset| onset.alias == alias) {
         reader.mistake("models.onset.alias", format!("is {alias:?}, as models.alias is"));
     }
+    let train = train::train(reader, "models.train.", &TrainSettings::default());
     Models {
         url,
-        alias,
         features: reader.texts("models.features").unwrap_or_default(),
         min_readings: reader.integer("models.min_readings", 1, 1..=1_000_000),
-        train: train(reader),
+        rules: train::rules(reader, &train, key),
+        last: train::last(reader),
+        retrain: train::retrain(reader, &alias, onset.as_ref().map(|onset| onset.alias.as_str())),
+        train,
+        alias,
         onset,
         onnx_runtime: reader.text("models.onnx_runtime").map(PathBuf::from),
     }
 }
 
-fn alias(reader: &mut Reader, key: &str, default: &str) -> String {
+pub(super) fn alias(reader: &mut Reader, key: &str, default: &str) -> String {
     let alias = reader.text_or(key, default);
     let good = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     if !(1..=64).contains(&alias.len()) || !alias.chars().all(good) {
         reader.mistake(key, format!("is {alias:?}, allowed are 1 to 64 letters, digits, - and _"));
     }
     alias
-}
-
-fn train(reader: &mut Reader) -> TrainSettings {
-    let (rate, score) = ("models.train.false_alarm_rate", "models.train.threshold");
-    let rate = reader.number(rate, 1e-6..=0.5).map(Threshold::FalseAlarmRate);
-    let threshold = match (rate, reader.number(score, 1e-6..=1e6).map(Threshold::Score)) {
-        (Some(_), Some(_)) => {
-            reader.mistake(score, "stands beside false_alarm_rate: give one of them");
-            rate
-        }
-        (rate, threshold) => rate.or(threshold),
-    };
-    let mut rows = |key: &str| {
-        // 0 is outside the range, so it can only be the default.
-        let rows = reader.integer(key, 0, 10..=ROWS_MOST as u64) as usize;
-        (rows > 0).then_some(rows)
-    };
-    let (rows_min, rows_max) = (rows("models.train.rows_min"), rows("models.train.rows_max"));
-    let kinds = [("one_class_svm", Kind::OneClassSvm), ("gaussian", Kind::Gaussian)];
-    TrainSettings {
-        kind: reader.one_of("models.train.kind", &kinds),
-        nu: reader.number("models.train.nu", 1e-6..=0.5),
-        gamma: reader.number("models.train.gamma", 1e-6..=1e6),
-        rows_min,
-        rows_max,
-        unit_min: reader.number("models.train.unit_min", 1e-6..=1e6),
-        threshold,
-    }
 }
 
 /// There when its features are.

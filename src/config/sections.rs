@@ -32,7 +32,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let source = source(reader);
     let mut event = event(reader);
     let window = window(reader, &source, event.as_mut());
-    let models = models(reader);
+    let models = models(reader, event.as_ref().map(|event| &*event.key));
     let lake = LakeSettings {
         url: reader.text_or("lake.url", "lake"),
         storage: storage(reader),

@@ -2,6 +2,7 @@
 
 mod late;
 mod onset;
+mod retrain;
 mod swap;
 
 use std::collections::BTreeMap;
@@ -18,8 +19,9 @@ use tidegauge_score::{ModelEntry, ModelParams, SvmParams, SvmParts};
 use tidegauge_sink::{Mode, Storage};
 
 use super::{IdleClock, Lane};
+use crate::clock::{Clock, SystemClock};
 use crate::config;
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::{self, Pipeline, Surroundings};
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -33,15 +35,19 @@ type Rows = BTreeMap<(i64, String), (i64, f64, Option<i64>)>;
 
 impl Bench {
     fn new(extra: &[&str]) -> Self {
-        Self::within(tempfile::tempdir().expect("a folder"), extra)
+        Self::at(extra, Arc::new(SystemClock))
+    }
+
+    fn at(extra: &[&str], clock: Arc<dyn Clock>) -> Self {
+        Self::within(tempfile::tempdir().expect("a folder"), extra, clock)
     }
 
     /// Another process on the same lake.
     fn again(self) -> Self {
-        Self::within(self.folder, &[])
+        Self::within(self.folder, &[], Arc::new(SystemClock))
     }
 
-    fn within(folder: TempDir, extra: &[&str]) -> Self {
+    fn within(folder: TempDir, extra: &[&str], clock: Arc<dyn Clock>) -> Self {
         let text = r#"
             [source]
             brokers = "127.0.0.1:1"
@@ -58,7 +64,8 @@ impl Bench {
         let mut sets = vec![format!("lake.url={}", folder.path().join("lake").display())];
         sets.extend(extra.iter().map(ToString::to_string));
         let config = config::parse("test", text, std::iter::empty(), &sets).expect("valid");
-        let pipeline = Arc::new(Pipeline::open(config).expect("opens"));
+        let around = Surroundings { clock, ..Surroundings::real(&config).expect("a folder") };
+        let pipeline = Arc::new(Pipeline::within(config, around).expect("opens"));
         Self { folder, pipeline }
     }
 

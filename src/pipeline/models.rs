@@ -2,9 +2,9 @@
 
 use std::sync::PoisonError;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tidegauge_aggregate::Query;
-use tidegauge_score::{Models, Scorer};
+use tidegauge_score::{Models, ScoreError, Scorer};
 
 use super::Pipeline;
 use crate::config::Config;
@@ -16,6 +16,9 @@ const ONSET: &str = "onset";
 /// The version that the onset view has before its first models: that there are none is a state of its
 /// own, in which rows of an epoch are read again as well.
 const NOTHING_FITTED: u64 = 0;
+
+const NOT_AS_ANNOUNCED: &str =
+    "the models that were announced for the next epoch cannot be used: it has others";
 
 /// The models of each view; none where there are none, or none that are newer.
 #[derive(Debug, Clone, Default)]
@@ -109,10 +112,7 @@ impl Pipeline {
         made.or_else(|error| {
             self.metrics.model_reload_failures.inc();
             let error = format!("{error:#}");
-            tracing::error!(
-                error,
-                "the models that were announced for the next epoch cannot be used: it has others"
-            );
+            tracing::error!(error, "{NOT_AS_ANNOUNCED}");
             self.scorer()
         })
     }
@@ -137,20 +137,35 @@ impl Pipeline {
         self.announced(InForce::default())
     }
 
-    /// The announced models, and those that the aliases mean where none are.
+    /// The announced models, and those that the aliases mean where none are or they are gone.
     fn announced(&self, announced: InForce) -> Result<Newest> {
         let settings = &self.config.models;
-        let models = |alias: &str, announced: Option<u64>| match announced {
-            Some(NOTHING_FITTED) => Ok(None),
-            Some(version) => self.registry.models(version).map(Some),
-            None => self.registry.resolve(alias),
-        };
-        let onset = settings.onset.as_ref().map(|onset| models(&onset.alias, announced.onset));
-        let onset = onset
-            .transpose()
-            .unwrap_or_else(|error| self.without_onset(&anyhow::Error::from(error)));
-        let champion = models(&settings.alias, announced.champion)?;
+        let onset = settings.onset.as_ref();
+        let onset = onset.map(|onset| self.models_of(&onset.alias, announced.onset));
+        let onset = onset.transpose().unwrap_or_else(|error| self.without_onset(&error));
+        let champion = self.models_of(&settings.alias, announced.champion)?;
         Ok(Newest { champion, onset: onset.flatten() })
+    }
+
+    fn models_of(&self, alias: &str, announced: Option<u64>) -> Result<Option<Models>> {
+        let version = match announced {
+            None => return Ok(self.registry.resolve(alias)?),
+            Some(NOTHING_FITTED) => return Ok(None),
+            Some(version) => version,
+        };
+        self.registry.models(version).map(Some).or_else(|error| {
+            self.metrics.model_reload_failures.inc();
+            tracing::error!(alias, %error, "{NOT_AS_ANNOUNCED}");
+            Ok(self.registry.resolve(alias)?)
+        })
+    }
+
+    /// The onset view's models that its alias means; none when there are none or they cannot be used,
+    /// which is told.
+    pub fn onset_models(&self) -> Option<Models> {
+        let onset = self.config.models.onset.as_ref()?;
+        let models = self.models_of(&onset.alias, None);
+        models.unwrap_or_else(|error| self.without_onset(&error))
     }
 
     /// Models that nobody made by hand must not hold up those that someone did.
@@ -176,7 +191,24 @@ pub fn scorer(config: &Config, query: &Query, models: Newest) -> Result<Scorer> 
     let (schema, features) = (query.output(), &settings.features);
     let scorer = Scorer::new(schema, key_columns, features, champion, settings.min_readings)?;
     match &settings.onset {
-        Some(view) => Ok(scorer.with_onset(&view.settings, onset)?),
+        Some(view) => scorer
+            .with_onset(&view.settings, onset)
+            .map_err(|error| of_other_features(error, &view.alias)),
         None => Ok(scorer),
     }
+}
+
+/// What to do when the onset view's features were changed.
+fn of_other_features(error: ScoreError, alias: &str) -> anyhow::Error {
+    let ScoreError::FeatureMismatch { expected, found, .. } = &error else { return error.into() };
+    let only = |these: &[String], others: &[String]| {
+        let only: Vec<_> = these.iter().filter(|name| !others.contains(name)).cloned().collect();
+        if only.is_empty() { "none".into() } else { only.join(", ") }
+    };
+    let (before, now) = (only(expected, found), only(found, expected));
+    anyhow!(
+        "the models of the alias {alias} see other features than [models.onset] features names (only \
+         theirs: {before}; only here: {now}; their order counts): models of other features need an alias \
+         of their own, set [models.onset] alias to a new name"
+    )
 }

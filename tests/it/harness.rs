@@ -250,6 +250,11 @@ impl Running {
         self.child.id()
     }
 
+    /// What its log says so far.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// As a loss of power would end it.
     pub fn sigkill(mut self) {
         self.child.kill().expect("it is ours to kill");

@@ -21,5 +21,6 @@ mod reliability;
 mod stores;
 mod tidy;
 mod time;
+mod training;
 mod upgrade;
 mod worker;

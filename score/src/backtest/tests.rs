@@ -68,7 +68,7 @@ fn backtest(rows: u64) -> Backtest {
         schema: schema(),
         key: key_schema(),
         features: features("state(mean)"),
-        train: TrainOptions::in_context(),
+        train: crate::TrainOptions::in_context().into(),
         training: TrainingRows::Rows(rows),
         onset: Some((settings, RefitOptions::default())),
         min_readings: 1,

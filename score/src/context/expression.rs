@@ -110,6 +110,17 @@ pub fn expand(wanted: &[String]) -> Vec<String> {
     wanted.iter().flat_map(|name| expand(name).unwrap_or_else(|| vec![name.clone()])).collect()
 }
 
+/// A call as it is written here, with one blank after each comma; everything else stays as it is.
+pub(crate) fn canonical(name: &str) -> String {
+    match name.ends_with(')') && name.contains('(') {
+        true => {
+            let (function, arguments) = split(name);
+            format!("{function}({})", arguments.join(", "))
+        }
+        false => name.to_string(),
+    }
+}
+
 /// A feature by its name. `column` finds the number of a column, or says what is wrong with it.
 ///
 /// # Errors

@@ -76,7 +76,7 @@ fn a_trainer_that_starts_again_goes_on_though_old_rows_are_gone() {
     // All rows are there: the same model comes at the same row. From row 30 on: still at that row.
     for from in [0, 30] {
         let mut second = follower(50);
-        second.last = set(&fits[1].1);
+        second.last = set(&fits[1].1).map_or_else(BTreeMap::new, |models| by_sensor(&models));
         let mut again = Vec::new();
         for i in from..70 {
             let (end_us, values) = row(i);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tidegauge_flow::KeySchema;
 
 use super::alias::AliasRecord;
-use super::{ATTEMPTS, Registry};
+use super::{ATTEMPTS, About, Registry, check_key};
 use crate::entry::ModelEntry;
 use crate::error::ScoreError;
 use crate::set::ModelSet;
@@ -32,17 +32,21 @@ impl Registry {
         alias: &str,
         key: &KeySchema,
         entries: &[ModelEntry],
-        note: &str,
+        about: impl Into<About>,
         now_us: i64,
     ) -> Result<u64, ScoreError> {
+        let about = about.into();
         for _ in 0..ATTEMPTS {
             let before = self.alias(alias)?;
             let chain = match &before {
                 Some(record) => self.models(record.version)?.sets().to_vec(),
                 None => Vec::new(),
             };
+            if let Some(set) = chain.first() {
+                check_key(set.header.version, &set.header.key, key)?;
+            }
             let (all, base) = take_in(entries, &chain);
-            let version = self.publish(key, all, base, note, now_us)?;
+            let version = self.publish(key, all, base, about.clone(), now_us)?;
             let number = before.map_or(1, |record| record.number + 1);
             let name = alias.to_string();
             let moved = AliasRecord { name, version, moved_us: now_us, number };
@@ -66,11 +70,7 @@ impl Registry {
             let moves = self.history(&alias.name)?;
             let kept = moves.len().saturating_sub(keep.max(1));
             for record in &moves[kept..] {
-                match self.models(record.version) {
-                    Ok(models) => needed.extend(models.versions().iter().copied()),
-                    Err(ScoreError::UnknownSet { .. }) => {}
-                    Err(error) => return Err(error),
-                }
+                self.need(record.version, &mut needed)?;
             }
             for record in &moves[..kept] {
                 self.remove_move(record)?;
@@ -83,6 +83,22 @@ impl Registry {
             self.remove_set(*version)?;
         }
         Ok(gone.len())
+    }
+}
+
+impl Registry {
+    /// Adds a version and all that it widens. Each set is looked at once, and only its header.
+    fn need(&self, version: u64, needed: &mut BTreeSet<u64>) -> Result<(), ScoreError> {
+        let mut next = Some(version);
+        while let Some(version) = next.filter(|version| !needed.contains(version)) {
+            next = match self.header(version) {
+                Ok(header) => header.base,
+                Err(ScoreError::UnknownSet { .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            needed.insert(version);
+        }
+        Ok(())
     }
 }
 

@@ -102,11 +102,11 @@ impl Registry {
         Ok(self.store.delete(&self.alias_path(&moved.name, moved.number))?)
     }
 
-    fn moves(&self, name: &str) -> Result<Vec<u64>, ScoreError> {
+    pub(super) fn moves(&self, name: &str) -> Result<Vec<u64>, ScoreError> {
         self.numbers(&format!("aliases/{name}/"), ".json")
     }
 
-    fn record(&self, name: &str, number: u64) -> Result<AliasRecord, ScoreError> {
+    pub(super) fn record(&self, name: &str, number: u64) -> Result<AliasRecord, ScoreError> {
         let path = self.alias_path(name, number);
         let bytes = self.store.get(&path)?;
         let refuse = |what: String| {

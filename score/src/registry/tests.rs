@@ -1,11 +1,13 @@
 //! Publishing, moving and looking up, on a store in memory that can lose answers and races.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tidegauge_flow::Entry;
 
 use super::*;
+use crate::set::TrainingRun;
 use crate::set::tests::{entry, key, key_schema};
 
 /// What the store does to the next conditional writes.
@@ -265,4 +267,40 @@ fn pruning_keeps_what_aliases_lead_to_and_the_registry_does_not_grow() {
     registry.resolve("champion").expect("reads").expect("the old champion is still there");
     let models = registry.resolve("onset").expect("reads").expect("there");
     assert_eq!(models.effective().count(), 5);
+}
+
+#[test]
+fn a_set_tells_how_it_was_trained_and_up_to_where_a_schedule_has_come() {
+    let (store, registry) = registry();
+    let run = |schedule: Option<&str>, to_us| TrainingRun {
+        schedule: schedule.map(String::from),
+        from_us: Some(0),
+        to_us: Some(to_us),
+        trained: 1,
+        skipped: BTreeMap::from([("too_few_rows".to_string(), 2)]),
+        named: vec![],
+    };
+    let publish = |run: Option<TrainingRun>| {
+        let about = About { note: "trained".into(), training: run };
+        registry
+            .advance("champion", &key_schema(), &[entry(key(1, "a"), 1.0)], about, 5)
+            .expect("publishes")
+    };
+    assert!(registry.scheduled_ends("champion", 20).expect("no alias yet").is_empty());
+    let first = publish(Some(run(Some("1h"), 10)));
+    let second = publish(Some(run(Some("1h"), 20)));
+    let by_hand = publish(Some(run(None, 30)));
+    let imported = publish(None);
+    assert_eq!(registry.training_run(first).expect("reads"), Some(run(Some("1h"), 10)));
+    assert_eq!(registry.training_run(by_hand).expect("reads"), Some(run(None, 30)));
+    assert_eq!(registry.training_run(imported).expect("reads"), None);
+    assert_eq!(registry.training_run(second).expect("reads").map(|r| r.skipped_total()), Some(2));
+    // A way back does not make it forget; what is torn or gone says nothing.
+    registry.move_alias("champion", first, 6).expect("moves");
+    let ends = |moves| registry.scheduled_ends("champion", moves).expect("reads");
+    assert_eq!(ends(20), BTreeSet::from([10, 20]));
+    assert_eq!(ends(1), BTreeSet::from([10]), "only the last move");
+    store.put(&format!("_tidegauge/models/sets/{second:020}.parquet"), b"torn").expect("writes");
+    assert_eq!(ends(20), BTreeSet::from([10]));
+    registry.load(first).expect("models are read without it");
 }

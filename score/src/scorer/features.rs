@@ -1,7 +1,7 @@
 //! The features of one view, and what a run of rows has of them.
 
 use super::columns::Columns;
-use crate::context::{Expression, Fit, expand, parse};
+use crate::context::{Expression, Fit, canonical, expand, parse};
 use crate::error::ScoreError;
 
 /// What a view's models see, in their order.
@@ -27,6 +27,8 @@ impl Features {
             false => expand(wanted),
         };
         let found: Vec<String> = columns.found().map(String::from).collect();
+        let plain = |name: String| if found.contains(&name) { name } else { canonical(&name) };
+        let names: Vec<String> = names.into_iter().map(plain).collect();
         let refuse = |name: &str, what: String| {
             let (name, found) = (name.to_string(), found.clone());
             Err(ScoreError::Feature { name, what, found })

@@ -7,6 +7,7 @@ use tidegauge_flow::{KeySchema, SensorId, Sensors};
 use super::columns::Columns;
 use super::features::Features;
 use crate::calibration::Lookup;
+use crate::context::canonical;
 use crate::error::ScoreError;
 use crate::model::Model;
 use crate::registry::Models;
@@ -156,7 +157,12 @@ impl View {
                 return Err(ScoreError::KeyMismatch { set, expected, found });
             }
         }
-        let misfit = |entry: &crate::entry::ModelEntry| entry.features != self.features.names();
+        // Older models may have been written with other blanks.
+        let same = |(a, b): (&String, &String)| a == b || canonical(a) == *b;
+        let names = self.features.names();
+        let misfit = |entry: &crate::entry::ModelEntry| {
+            entry.features.len() != names.len() || !entry.features.iter().zip(names).all(same)
+        };
         match models.effective().find(|(entry, _)| misfit(entry)) {
             Some((entry, set)) => Err(ScoreError::FeatureMismatch {
                 sensor: entry.key.to_string(),

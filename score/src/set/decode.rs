@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use tidegauge_flow::{KeyColumn, KeySchema, KeyType, KeyValue, SensorKey};
 
 use super::encode::{HEADER, schema};
-use super::{FORMAT, MAX_ENTRIES, ModelSet, seal};
+use super::run::TRAINING;
+use super::{FORMAT, MAX_ENTRIES, ModelSet, TrainingRun, seal};
 use crate::calibration::Calibration;
 use crate::entry::{ModelEntry, TrainingSummary};
 use crate::error::ScoreError;
@@ -111,6 +112,7 @@ pub(super) fn from_parquet(name: &str, bytes: Vec<u8>) -> Result<ModelSet, Score
     if models > MAX_ENTRIES || rows != models as i64 {
         return Err(refuse(format!("it promises {models} models and has {rows}")));
     }
+    let training = text(&metadata, TRAINING).and_then(|text| TrainingRun::from_json(text).ok());
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
         .build()
         .map_err(|e| refuse(unreadable(&e)))?;
@@ -124,11 +126,13 @@ pub(super) fn from_parquet(name: &str, bytes: Vec<u8>) -> Result<ModelSet, Score
     if entries.len() != models {
         return Err(refuse(format!("it promises {models} models and has {}", entries.len())));
     }
-    ModelSet::new(header, entries).map_err(|e| refuse(e.to_string()))
+    let set = ModelSet::new(header, entries).map_err(|e| refuse(e.to_string()))?;
+    // Scoring has no use for it: what a newer version tells is nothing here.
+    Ok(set.with_training(training))
 }
 
 /// The file's footer, once its seal is found whole.
-fn open(bytes: &Bytes) -> Result<ArrowReaderMetadata, String> {
+pub(super) fn open(bytes: &Bytes) -> Result<ArrowReaderMetadata, String> {
     seal::check(bytes)?;
     ArrowReaderMetadata::load(bytes, Default::default()).map_err(|e| unreadable(&e))
 }
@@ -139,10 +143,14 @@ fn unreadable(error: &dyn std::fmt::Display) -> String {
 
 /// The header, the number of models and the format's version.
 fn header(metadata: &ArrowReaderMetadata) -> Result<(SetHeader, usize, u32), String> {
-    let pairs = metadata.metadata().file_metadata().key_value_metadata();
-    let text = pairs.and_then(|all| all.iter().find(|pair| pair.key == HEADER));
-    let text = text.and_then(|pair| pair.value.as_deref());
+    let text = text(metadata, HEADER);
     SetHeader::from_json(text.ok_or("it is a Parquet file but no model set")?)
+}
+
+/// A text of the file's metadata.
+pub(super) fn text<'a>(metadata: &'a ArrowReaderMetadata, key: &str) -> Option<&'a str> {
+    let pairs = metadata.metadata().file_metadata().key_value_metadata()?;
+    pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
 }
 
 /// One row as an entry, its hash compared with what was written.

@@ -16,7 +16,8 @@ use parquet::file::metadata::KeyValue as Meta;
 use parquet::file::properties::WriterProperties;
 use tidegauge_flow::{KeySchema, KeyType, KeyValue};
 
-use super::{FORMAT, ModelSet, seal};
+use super::run::TRAINING;
+use super::{FORMAT, ModelSet, TrainingRun, seal};
 use crate::calibration::Calibration;
 use crate::entry::{ModelEntry, TrainingSummary};
 use crate::error::ScoreError;
@@ -80,12 +81,15 @@ pub(super) fn to_parquet(set: &ModelSet) -> Result<Vec<u8>, ScoreError> {
     };
     let header = set.header.to_json(set.entries().len());
     let level = ZstdLevel::try_new(3).map_err(|e| refuse(&e))?;
+    let mut metadata = vec![
+        Meta::new(HEADER.to_string(), header),
+        Meta::new(SEAL.to_string(), seal::placeholder()),
+    ];
+    let training = set.training.as_ref().map(TrainingRun::to_json);
+    metadata.extend(training.map(|text| Meta::new(TRAINING.to_string(), text)));
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
-        .set_key_value_metadata(Some(vec![
-            Meta::new(HEADER.to_string(), header),
-            Meta::new(SEAL.to_string(), seal::placeholder()),
-        ]))
+        .set_key_value_metadata(Some(metadata))
         .build();
     let schema = schema(&set.header.key, FORMAT);
     let mut bytes = Vec::new();

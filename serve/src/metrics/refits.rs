@@ -13,6 +13,8 @@ pub struct RefitMetrics {
     pub failures: IntCounter,
     /// Sensors whose model waits to be fitted anew.
     pub waiting: IntGauge,
+    /// What is held of sensors' pasts, bytes.
+    pub memory_bytes: IntGauge,
 }
 
 impl RefitMetrics {
@@ -32,6 +34,11 @@ impl RefitMetrics {
                 registry,
                 "tidegauge_score_refits_waiting",
                 "Sensors whose model waits to be fitted anew.",
+            )?,
+            memory_bytes: gauge(
+                registry,
+                "tidegauge_score_refit_memory_bytes",
+                "What the trainer holds of sensors' pasts.",
             )?,
         })
     }

@@ -90,7 +90,7 @@ fn tries(config: &Config, training: TrainingRows) -> Result<Tries> {
         schema: Arc::clone(query.output()),
         key: Arc::clone(&config.event.key),
         features: config.models.features.clone(),
-        train: train::options(config, &scorer),
+        train: train::recipes(config, &scorer)?,
         training,
         onset: onset.map(|onset| (onset.settings.clone(), onset.refit.clone())),
         min_readings: config.models.min_readings,

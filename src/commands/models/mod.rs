@@ -1,7 +1,8 @@
-//! `models`: import, export, list, show, alias, rollback; and the table `models` for SQL.
+//! `models`: import, export, list, show, report, alias, rollback; and tables of models and trainings for SQL.
 
 mod export;
 mod moves;
+pub mod report;
 mod table;
 
 use std::path::PathBuf;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use tidegauge_flow::time::rfc3339;
-use tidegauge_score::ModelEntry;
 use tidegauge_score::import::import_files;
+use tidegauge_score::{About, ModelEntry};
 
 pub use self::table::table;
 use self::table::{Row, batch};
@@ -32,6 +33,7 @@ pub fn run(args: Models) -> Result<ExitCode> {
         Models::Alias { name, version, configured } => {
             moves::alias(&load(&configured)?, &name, version)
         }
+        Models::Report { version, configured } => report::show(&load(&configured)?, version),
         Models::Rollback { name, configured } => {
             moves::rollback(&load(&configured)?, name.as_deref())
         }
@@ -58,17 +60,15 @@ fn import(paths: &[PathBuf], config: &Config, alias: Option<String>) -> Result<E
 pub fn publish(
     config: &Config,
     entries: Vec<ModelEntry>,
-    note: &str,
+    about: impl Into<About>,
     alias: Option<String>,
 ) -> Result<ExitCode> {
     let registry = pipeline::registry(config)?;
     let alias = alias.unwrap_or_else(|| config.models.alias.clone());
-    let count = entries.len();
+    let (about, count) = (about.into(), entries.len());
+    let note = about.note.clone();
     // Sensors that the new set lacks keep the models that they have.
-    let base = registry.alias(&alias)?.map(|record| record.version);
-    let now = clock::now_us();
-    let version = registry.publish(&config.event.key, entries, base, note, now)?;
-    registry.move_alias(&alias, version, now)?;
+    let version = registry.advance(&alias, &config.event.key, &entries, about, clock::now_us())?;
     say!("{note} {count} models as set {version}; {alias} is set {version} now");
     Ok(ExitCode::SUCCESS)
 }

@@ -133,3 +133,62 @@ fn fm_46_fm_56_histories_survive_restarts_and_each_epoch_has_one_onset_set() {
         assert_eq!(a, b, "{key:?}");
     }
 }
+
+/// A bench with rows of forty windows and a trainer that has published their models.
+fn trained() -> Bench {
+    let bench = Bench::new(&SETTINGS);
+    bench.champion_of_three();
+    let onset = bench.pipeline.config.models.onset.clone().expect("configured");
+    let texts = messages(&readings(40));
+    let mut lane = bench.lane();
+    feed(&mut lane, &texts, 0, texts.len());
+    lane.drain().expect("drains");
+    lane.commit(1).expect("commits");
+    let mut trainer = Trainer::new(&bench.pipeline, &onset).expect("good settings");
+    let round = trainer.round().expect("a round");
+    assert_eq!((round.rows, round.fitted), (80, 2));
+    bench
+}
+
+#[test]
+fn fm_47_a_trainer_starts_beside_a_torn_set_and_says_how_to_leave_it() {
+    let bench = trained();
+    let onset = bench.pipeline.config.models.onset.clone().expect("configured");
+    let registry = &bench.pipeline.registry;
+    let good = registry.alias("onset").expect("reads").expect("published").version;
+    let models = registry.resolve("onset").expect("reads").expect("published");
+    let entries: Vec<_> = models.effective().map(|(entry, _)| entry.as_ref().clone()).collect();
+    drop(models);
+    let key = &bench.pipeline.config.event.key;
+    let torn = registry.advance("onset", key, &entries, "torn", 1).expect("publishes");
+    let path = format!("{}/_tidegauge/models/sets/{torn:020}.parquet", bench.url());
+    let bytes = std::fs::read(&path).expect("published");
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("writable");
+    let mut trainer = Trainer::new(&bench.pipeline, &onset).expect("starts without it");
+    let failures = bench.pipeline.metrics.sum("tidegauge_score_reload_failures_total");
+    assert!(failures >= 1.0, "it is counted");
+    let error = trainer.round().expect_err("what cannot be read is not replaced");
+    assert!(format!("{error:#}").contains("tidegauge models rollback onset"), "{error:#}");
+    registry.move_alias("onset", good, 2).expect("moves");
+    let round = trainer.round().expect("what was fitted is published now");
+    assert!(round.set > Some(torn), "{round:?}");
+}
+
+#[test]
+fn features_of_the_onset_view_that_change_say_which_and_what_to_do_and_blanks_are_no_change() {
+    let bench = trained();
+    let open = |features: &str, alias: &str| {
+        let mut config = bench.pipeline.config.clone();
+        let onset = config.models.onset.as_mut().expect("configured");
+        onset.settings.features = features.split(';').map(String::from).collect();
+        onset.alias = alias.into();
+        Pipeline::open(config).map(|_| ()).map_err(|error| format!("{error:#}"))
+    };
+    let blanks = "s;diff( s );rolling_mean(s,3);hour_sin;same_time_gap(s,  2)";
+    open(blanks, "onset").expect("the same features");
+    let other = "s;diff(s);rolling_mean(s, 4);hour_sin;same_time_gap(s, 2)";
+    let error = open(other, "onset").expect_err("other features");
+    let expected = "(only theirs: rolling_mean(s, 3); only here: rolling_mean(s, 4);";
+    assert!(error.contains(expected) && error.contains("[models.onset] alias"), "{error}");
+    open(other, "onset_2").expect("an alias of its own");
+}

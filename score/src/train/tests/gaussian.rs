@@ -111,3 +111,32 @@ fn the_words_for_kinds_are_those_of_model_sets() {
         assert_eq!(serde_json::from_value::<ModelKind>(text).ok(), Some(kind));
     }
 }
+
+#[test]
+fn fm_51_a_model_that_flags_most_of_what_is_normal_is_refused_and_says_what_to_do() {
+    let refused = |rows: Vec<f64>, options: &TrainOptions| {
+        let reason = one(1, sensor(1, 1, rows), options).expect_err("no model");
+        assert_eq!(reason.word(), "degenerate", "{reason}");
+        reason.to_string()
+    };
+    // The second half is nothing like the first.
+    let moved = [noise(1, 100, 3), noise(1, 100, 4).iter().map(|v| v + 5_000.0).collect()].concat();
+    let options = TrainOptions { threshold: Threshold::Score(3.0), ..gaussian() };
+    let reason = refused(moved.clone(), &options);
+    assert!(reason.contains("100.0 % of its held-out windows, more than 50 %"), "{reason}");
+    assert!(reason.contains("a longer or calmer stretch"), "{reason}");
+    let all = TrainOptions { flagged_max: 1.0, ..options };
+    one(1, sensor(1, 1, moved), &all).expect("whoever allows it gets it");
+    // A threshold in the middle of what is normal.
+    let low = TrainOptions { threshold: Threshold::Score(0.01), ..TrainOptions::default() };
+    let still = [vec![0.0; 100], vec![1.0; 100]].concat();
+    let swinging = TrainOptions { kind: ModelKind::Gaussian, ..low };
+    assert!(refused(still, &swinging).contains("100.0 % of its"));
+}
+
+#[test]
+fn a_switch_is_no_degenerate_model_though_both_of_its_values_are_equally_far_from_all_else() {
+    let switch = (0..200).map(|i| f64::from(i / 5 % 2)).collect();
+    let entry = one(1, sensor(1, 1, switch), &TrainOptions::default()).expect("a good model");
+    assert_eq!(is_anomaly(&entry, &[0.0, 1.0, 9.0]), [false, false, true]);
+}
