@@ -223,7 +223,7 @@ impl Trainer {
         files.sort_by_key(|file| first(file));
         let (mut rows, mut told) = (Vec::new(), 0);
         for (at, file) in files.iter().enumerate() {
-            let read = self.read_file(&reader, file, &mut rows);
+            let read = self.read_file(reader, file, &mut rows);
             if let Err(error) = read {
                 if told > 0 {
                     self.begin_again()?;

@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tidegauge_flow::time::rfc3339;
 use tidegauge_ingest::Files;
 use tidegauge_ingest::kafka::Observer;
 use tidegauge_score::Scorer;
 use tidegauge_sink::{Lake, probe};
 
-use super::load;
+use super::{load, train};
 use crate::cli::Configured;
+use crate::clock;
 use crate::config::{Config, SourceKind};
 use crate::pipeline;
 use crate::run::kafka_settings;
@@ -93,11 +95,18 @@ fn models(config: &Config) -> Result<String> {
     let (query, key) = (pipeline::plan(config)?, config.event.key.columns().len());
     let settings = &config.models;
     Scorer::new(query.output(), key, &settings.features, models.clone(), settings.min_readings)?;
+    // Rules that name other features are a mistake to be told now.
+    train::recipes(config, &train::scorer(config)?)?;
+    let schedule = settings.retrain.as_ref().map_or(String::new(), |retrain| {
+        let next = retrain.schedule.next(clock::now_us()).unwrap_or(i64::MAX);
+        let next = rfc3339(next.saturating_mul(1000));
+        format!("; {} is trained again at {next} and so on", retrain.alias)
+    });
     Ok(match models {
         Some(models) => {
             let (count, version) = (models.effective().count(), models.newest().header.version);
-            format!("{alias} is set {version}, {count} models in force")
+            format!("{alias} is set {version}, {count} models in force{schedule}")
         }
-        None => format!("no alias {alias} yet: rows get the status no_model"),
+        None => format!("no alias {alias} yet: rows get the status no_model{schedule}"),
     })
 }

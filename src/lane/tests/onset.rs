@@ -192,3 +192,40 @@ fn features_of_the_onset_view_that_change_say_which_and_what_to_do_and_blanks_ar
     assert!(error.contains(expected) && error.contains("[models.onset] alias"), "{error}");
     open(other, "onset_2").expect("an alias of its own");
 }
+
+#[test]
+fn fm_48_a_trainer_that_could_not_read_a_file_begins_again_and_counts_no_row_twice() {
+    let bench = Bench::new(&SETTINGS);
+    bench.champion_of_three();
+    let onset = bench.pipeline.config.models.onset.clone().expect("configured");
+    let texts = messages(&readings(60));
+    let mut lane = bench.lane();
+    for from in (0..texts.len()).step_by(30) {
+        feed(&mut lane, &texts, from, from + 30);
+        lane.commit(1).expect("commits");
+    }
+    lane.drain().expect("drains");
+    lane.commit(1).expect("commits");
+    let view = bench.pipeline.lake().reader().view().expect("reads");
+    let records = view.lanes.values().flatten();
+    let files = records.flat_map(|(record, _)| &record.files);
+    let files: Vec<_> = files.filter(|file| file.window_end_us.is_some()).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    let last = files.iter().max_by_key(|file| file.window_end_us).expect("files");
+    let last = std::path::Path::new(&bench.url()).join(&last.path);
+    let away = last.with_extension("away");
+    std::fs::rename(&last, &away).expect("ours");
+    let mut trainer = Trainer::new(&bench.pipeline, &onset).expect("good settings");
+    let error = trainer.round().expect_err("a file is missing");
+    assert!(format!("{error:#}").contains("cannot read"), "{error:#}");
+    std::fs::rename(&away, &last).expect("ours");
+    let round = trainer.round().expect("all is there");
+    assert_eq!((round.rows, round.fitted), (120, 2), "60 windows of two sensors");
+    let models = bench.pipeline.registry.resolve("onset").expect("reads").expect("published");
+    let rows = |id: i64| {
+        let (entry, _) = models.find(&SensorKey([KeyValue::Int(id)].into())).expect("fitted");
+        entry.training.expect("told").rows
+    };
+    assert_eq!((rows(1), rows(2)), (60, 60));
+    assert_eq!(trainer.round().expect("nothing is new").rows, 0);
+}

@@ -120,7 +120,7 @@ fn fm_51_a_model_that_flags_most_of_what_is_normal_is_refused_and_says_what_to_d
         reason.to_string()
     };
     // The second half is nothing like the first.
-    let moved = [noise(1, 100, 3), noise(1, 100, 4).iter().map(|v| v + 5_000.0).collect()].concat();
+    let moved = [noise(3, 100, 1), noise(4, 100, 1).iter().map(|v| v + 5_000.0).collect()].concat();
     let options = TrainOptions { threshold: Threshold::Score(3.0), ..gaussian() };
     let reason = refused(moved.clone(), &options);
     assert!(reason.contains("100.0 % of its held-out windows, more than 50 %"), "{reason}");
