@@ -236,7 +236,13 @@ impl Lane {
         let remembered = self.scorer.remembered()?;
         let epoch = std::mem::take(&mut self.epoch);
         let anomalies = epoch.anomalies;
-        let in_force = [self.scorer.model_sets(), self.scorer.onset_sets(), &epoch.tried_sets];
+        let in_force = [
+            self.scorer.model_sets(),
+            self.scorer.onset_sets(),
+            self.scorer.challenger_sets(),
+            self.scorer.fallback_sets(),
+            &epoch.tried_sets,
+        ];
         let model_sets = in_force.concat();
         let cut = epoch.cut(epoch::State {
             spans,
@@ -292,6 +298,18 @@ impl Lane {
             match self.scorer.replace_onset_models(Some(models)) {
                 Ok(()) => self.replaced(onset, self.scorer.onset_sets()),
                 Err(error) => self.kept(onset, &error.into()),
+            }
+        }
+        if let (Some(alias), Some(models)) = (&settings.challenger, newer.challenger) {
+            match self.scorer.replace_challenger_models(Some(models)) {
+                Ok(()) => self.replaced(alias, self.scorer.challenger_sets()),
+                Err(error) => self.kept(alias, &error.into()),
+            }
+        }
+        if let (Some(alias), Some(models)) = (settings.group_alias(), newer.fallback) {
+            match self.scorer.replace_fallback_models(Some(models)) {
+                Ok(()) => self.replaced(alias, self.scorer.fallback_sets()),
+                Err(error) => self.kept(alias, &error.into()),
             }
         }
     }

@@ -14,6 +14,8 @@ use crate::config::Config;
 pub struct Newest {
     pub champion: Option<Models>,
     pub onset: Option<Models>,
+    pub challenger: Option<Models>,
+    pub fallback: Option<Models>,
 }
 
 /// The versions that a lane has in force.
@@ -21,12 +23,19 @@ pub struct Newest {
 pub struct InForce {
     pub champion: Option<u64>,
     pub onset: Option<u64>,
+    pub challenger: Option<u64>,
+    pub fallback: Option<u64>,
 }
 
 impl InForce {
     pub fn of(scorer: &Scorer) -> Self {
         let newest = |versions: &[u64]| versions.first().copied();
-        Self { champion: newest(scorer.model_sets()), onset: newest(scorer.onset_sets()) }
+        Self {
+            champion: newest(scorer.model_sets()),
+            onset: newest(scorer.onset_sets()),
+            challenger: newest(scorer.challenger_sets()),
+            fallback: newest(scorer.fallback_sets()),
+        }
     }
 }
 
@@ -66,7 +75,16 @@ impl Pipeline {
         let settings = &self.config.models;
         let onset = settings.onset.as_ref().map(|onset| newer(&onset.alias, in_force.onset));
         let onset = onset.transpose().unwrap_or_else(|error| self.without_onset(&error));
-        Ok(Newest { champion: newer(&settings.alias, in_force.champion)?, onset: onset.flatten() })
+        let beside = |alias: Option<&str>, in_force: Option<u64>| {
+            let alias = alias?;
+            newer(alias, in_force).unwrap_or_else(|error| self.without(alias, &error))
+        };
+        Ok(Newest {
+            champion: newer(&settings.alias, in_force.champion)?,
+            onset: onset.flatten(),
+            challenger: beside(settings.challenger.as_deref(), in_force.challenger),
+            fallback: beside(settings.group_alias(), in_force.fallback),
+        })
     }
 
     fn newest(&self) -> Result<Newest> {
@@ -75,7 +93,17 @@ impl Pipeline {
         let onset = onset
             .transpose()
             .unwrap_or_else(|error| self.without_onset(&anyhow::Error::from(error)));
-        Ok(Newest { champion: self.registry.resolve(&settings.alias)?, onset: onset.flatten() })
+        let beside = |alias: Option<&str>| {
+            let alias = alias?;
+            let found = self.registry.resolve(alias);
+            found.unwrap_or_else(|error| self.without(alias, &error.into()))
+        };
+        Ok(Newest {
+            champion: self.registry.resolve(&settings.alias)?,
+            onset: onset.flatten(),
+            challenger: beside(settings.challenger.as_deref()),
+            fallback: beside(settings.group_alias()),
+        })
     }
 
     /// Models that nobody made by hand must not hold up those that someone did.
@@ -86,8 +114,28 @@ impl Pipeline {
         None
     }
 
+    /// The same for what stands beside the champion.
+    fn without<T>(&self, alias: &str, error: &anyhow::Error) -> Option<T> {
+        self.metrics.model_reload_failures.inc();
+        let error = format!("{error:#}");
+        tracing::error!(alias, error, "models beside the champion cannot be used");
+        None
+    }
+
+    /// Challenger and fallback that don't fit are left out: they must not hold up the champion.
     fn scorer_with(&self, models: Newest) -> Result<Scorer> {
-        scorer(&self.config, &self.query, models)
+        let (challenger, fallback) = (models.challenger.clone(), models.fallback.clone());
+        let models = Newest { challenger: None, fallback: None, ..models };
+        let mut scorer = scorer(&self.config, &self.query, models)?;
+        let settings = &self.config.models;
+        if let Err(error) = scorer.replace_challenger_models(challenger) {
+            let alias = settings.challenger.as_deref().unwrap_or_default();
+            self.without::<()>(alias, &error.into());
+        }
+        if let Err(error) = scorer.replace_fallback_models(fallback) {
+            self.without::<()>(settings.group_alias().unwrap_or_default(), &error.into());
+        }
+        Ok(scorer)
     }
 }
 
@@ -97,11 +145,17 @@ impl Pipeline {
 /// When the configured features are not the query's, or the models don't fit them.
 pub fn scorer(config: &Config, query: &Query, models: Newest) -> Result<Scorer> {
     let (key_columns, settings) = (config.event.key.columns().len(), &config.models);
-    let Newest { champion, onset } = models;
+    let Newest { champion, onset, challenger, fallback } = models;
     let (schema, features) = (query.output(), &settings.features);
-    let scorer = Scorer::new(schema, key_columns, features, champion, settings.min_readings)?;
-    match &settings.onset {
-        Some(view) => Ok(scorer.with_onset(&view.settings, onset)?),
-        None => Ok(scorer),
+    let mut scorer = Scorer::new(schema, key_columns, features, champion, settings.min_readings)?;
+    if let Some(view) = &settings.onset {
+        scorer = scorer.with_onset(&view.settings, onset)?;
     }
+    if settings.challenger.is_some() {
+        scorer = scorer.with_challenger(challenger)?;
+    }
+    if let Some(settings) = &settings.fallback {
+        scorer = scorer.with_fallback(&settings.settings, fallback)?;
+    }
+    Ok(scorer)
 }
