@@ -25,6 +25,9 @@ pub struct Train {
     /// Fit the onset view's models anew, beside a run, until stopped
     #[arg(long, conflicts_with_all = ["inputs", "from", "to", "alias"])]
     pub follow: bool,
+    /// Train one model for each group of [models.fallback] group, under that section's alias
+    #[arg(long, conflicts_with = "follow")]
+    pub group: bool,
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +95,19 @@ pub enum Models {
         version: Option<u64>,
         #[command(flatten)]
         configured: Configured,
+    },
+    /// List sensors of the lake without a model of their own
+    Missing(Configured),
+    /// Tell of each sensor in the lake how far champion and challenger agree
+    Compare {
+        #[command(flatten)]
+        configured: Configured,
+        /// Only windows that end after this time
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Only windows that end at this time or before it
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
     },
     /// Make an alias mean a version
     Alias {

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tidegauge_score::Scorer;
 use tidegauge_score::train::{Report, SensorRows, TrainOptions, train};
+use tidegauge_score::{Group, Scorer, train_groups};
 
-use super::history::{self, Range};
-use super::{Usage, load, models, time};
+use super::{Usage, history, load, models};
 use crate::cli::Train;
 use crate::config::Config;
 use crate::pipeline::{self, Newest, Pipeline};
@@ -29,10 +28,8 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     if args.follow {
         return follow(config);
     }
-    let micros = |flag, text: &Option<String>| {
-        text.as_deref().map(|t| time(flag, t).map(|ns| ns.div_euclid(1000))).transpose()
-    };
-    let range = Range { from: micros("--from", &args.from)?, to: micros("--to", &args.to)? };
+    let range = history::range(args.from.as_deref(), args.to.as_deref())?;
+    let group = args.group.then(|| group(&config)).transpose()?;
     let scorer = scorer(&config)?;
     let rows = match args.inputs.is_empty() {
         true => history::from_lake(&config, scorer.columns(), range)?,
@@ -41,12 +38,30 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     if rows.is_empty() {
         anyhow::bail!("there are no windows to train on{}", range.text());
     }
-    let report = fit(&config, &scorer, &rows)?;
+    let report = match &group {
+        Some((group, _)) => fit_groups(&config, &scorer, &rows, group)?,
+        None => fit(&config, &scorer, &rows)?,
+    };
     tell(&report);
     if report.entries.is_empty() {
         anyhow::bail!("no sensor could be trained: nothing is published");
     }
-    models::publish(&config, report.entries, "trained", args.alias.clone())
+    match group {
+        Some((group, alias)) => {
+            let alias = args.alias.as_deref().unwrap_or(&alias);
+            models::publish_for(&config, group.schema(), report.entries, "trained", alias)
+        }
+        None => models::publish(&config, report.entries, "trained", args.alias.clone()),
+    }
+}
+
+/// The groups whose models stand in, and these models' alias.
+fn group(config: &Config) -> Result<(Group, String)> {
+    let settings = config.models.fallback.as_ref().filter(|f| !f.settings.group.is_empty());
+    let Some(settings) = settings else {
+        return Err(Usage("--group needs [models.fallback] group".into()).into());
+    };
+    Ok((Group::new(&config.event.key, &settings.settings.group)?, settings.alias.clone()))
 }
 
 /// Fits the onset view's models anew until a signal comes.
@@ -84,6 +99,17 @@ pub fn fit(config: &Config, scorer: &Scorer, rows: &[SensorRows]) -> Result<Repo
     let report = train(scorer.features(), &rows, &options(config, scorer), &progress)?;
     bar.finish_and_clear();
     Ok(report)
+}
+
+/// Trains one model for each group, of rows whose features are those of single sensors.
+fn fit_groups(
+    config: &Config,
+    scorer: &Scorer,
+    rows: &[SensorRows],
+    group: &Group,
+) -> Result<Report> {
+    let rows: Vec<_> = rows.iter().map(|rows| scorer.features_of(rows, true)).collect();
+    Ok(train_groups(scorer.features(), &rows, group, &options(config, scorer), &|_| {})?)
 }
 
 fn tell(report: &Report) {

@@ -1,6 +1,8 @@
-//! `models`: import, export, list, show, alias, rollback; and the table `models` for SQL.
+//! `models`: import, export, list, show, missing, compare, alias, rollback; the table `models` of SQL.
 
+mod compare;
 mod export;
+mod missing;
 mod moves;
 mod table;
 
@@ -10,6 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use datafusion::arrow::util::pretty::pretty_format_batches;
+use tidegauge_flow::KeySchema;
 use tidegauge_flow::time::rfc3339;
 use tidegauge_score::ModelEntry;
 use tidegauge_score::import::import_files;
@@ -17,6 +20,7 @@ use tidegauge_score::import::import_files;
 pub use self::table::table;
 use self::table::{Row, batch};
 
+use super::history::range;
 use super::load;
 use crate::cli::Models;
 use crate::clock;
@@ -34,6 +38,10 @@ pub fn run(args: Models) -> Result<ExitCode> {
         }
         Models::Rollback { name, configured } => {
             moves::rollback(&load(&configured)?, name.as_deref())
+        }
+        Models::Missing(configured) => missing::run(&load(&configured)?),
+        Models::Compare { configured, from, to } => {
+            compare::run(&load(&configured)?, range(from.as_deref(), to.as_deref())?)
         }
         Models::Export { folder, format, version, configured } => {
             export::run(&load(&configured)?, &folder, format, version)
@@ -61,14 +69,25 @@ pub fn publish(
     note: &str,
     alias: Option<String>,
 ) -> Result<ExitCode> {
-    let registry = pipeline::registry(config)?;
     let alias = alias.unwrap_or_else(|| config.models.alias.clone());
+    publish_for(config, &config.event.key, entries, note, &alias)
+}
+
+/// The same for models that are named by other key columns than sensors.
+pub fn publish_for(
+    config: &Config,
+    key: &KeySchema,
+    entries: Vec<ModelEntry>,
+    note: &str,
+    alias: &str,
+) -> Result<ExitCode> {
+    let registry = pipeline::registry(config)?;
     let count = entries.len();
     // Sensors that the new set lacks keep the models that they have.
-    let base = registry.alias(&alias)?.map(|record| record.version);
+    let base = registry.alias(alias)?.map(|record| record.version);
     let now = clock::now_us();
-    let version = registry.publish(&config.event.key, entries, base, note, now)?;
-    registry.move_alias(&alias, version, now)?;
+    let version = registry.publish(key, entries, base, note, now)?;
+    registry.move_alias(alias, version, now)?;
     say!("{note} {count} models as set {version}; {alias} is set {version} now");
     Ok(ExitCode::SUCCESS)
 }
