@@ -239,7 +239,7 @@ impl Pipeline {
 pub fn identity(config: &Config, query: &Query) -> Identity {
     Identity {
         query: query.text().to_string(),
-        schema: prediction_schema(query.output(), config.models.onset.is_some()),
+        schema: prediction_schema(query.output(), config.models.views()),
         key: config.event.key.as_ref().clone(),
         lanes: config.source.lanes,
         time: config.event.time.clone(),

@@ -16,9 +16,12 @@ pub const EPOCH: &str = "epoch";
 pub const NOVELTY: &str = "novelty";
 pub const ALARM: &str = "alarm";
 pub const NOVELTY_SET: &str = "novelty_set";
+pub const CHALLENGER_SCORE: &str = "challenger_score";
+pub const CHALLENGER_IS_ANOMALY: &str = "challenger_is_anomaly";
+pub const CHALLENGER_SET: &str = "challenger_set";
 
 /// All of them.
-pub const RESERVED: [&str; 16] = [
+pub const RESERVED: [&str; 19] = [
     WINDOW_START,
     WINDOW_END,
     SCORE,
@@ -35,4 +38,7 @@ pub const RESERVED: [&str; 16] = [
     NOVELTY,
     ALARM,
     NOVELTY_SET,
+    CHALLENGER_SCORE,
+    CHALLENGER_IS_ANOMALY,
+    CHALLENGER_SET,
 ];

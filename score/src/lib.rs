@@ -15,6 +15,7 @@ mod exact;
 pub mod export;
 pub mod follow;
 pub mod gaussian;
+pub mod group;
 pub mod import;
 pub mod limits;
 pub mod model;
@@ -34,13 +35,17 @@ pub use error::ScoreError;
 pub use export::{export_libsvm, export_onnx, key_to_name};
 pub use follow::Follower;
 pub use gaussian::{GaussianModel, GaussianParams};
+pub use group::{Group, train_groups};
 pub use import::{import_files, name_to_key};
 pub use limits::{Limit, LimitsParams};
 pub use model::{Model, ModelParams};
 pub use onnx::{OnnxParams, OnnxParts};
 pub use refit::{RefitOptions, Refitter};
 pub use registry::{About, AliasRecord, Models, Registry, SetSummary};
-pub use scorer::{OnsetSettings, Remembered, Scorer, Stamp, Status, Tally, prediction_schema};
+pub use scorer::{
+    FallbackLimit, FallbackSettings, OnsetSettings, Remembered, Scorer, Stamp, Status, Tally,
+    Views, prediction_schema,
+};
 pub use set::{ModelSet, SetHeader, SkippedSensor, TrainingRun};
 pub use svm::{PackedSvm, Path, SvmModel, SvmParams, SvmParts, SvmScore};
 pub use train::{

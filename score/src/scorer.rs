@@ -4,10 +4,12 @@
 //! Every row comes out once, in its place. A row without a usable verdict has null in `score`,
 //! `threshold`,
 //! `is_anomaly` and `severity`, and its `status` says why, the first of: no model, too few
-//! readings, invalid features, warming up. A sensor's model is looked up once and kept until the models are
-//! replaced.
+//! readings, invalid features, warming up. A verdict of a model that stands in for the sensor's own has the
+//! status `fallback`. A sensor's model is looked up once and kept until the models are replaced.
 
+mod beside;
 mod columns;
+mod fallback;
 mod features;
 mod onset;
 mod output;
@@ -15,8 +17,9 @@ mod verdict;
 mod view;
 
 pub use crate::context::Remembered;
+pub use fallback::{FallbackLimit, FallbackSettings};
 pub use onset::OnsetSettings;
-pub use output::{Stamp, Status, Tally, prediction_schema};
+pub use output::{Stamp, Status, Tally, Views, prediction_schema};
 
 use std::sync::Arc;
 
@@ -25,6 +28,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use tidegauge_flow::{KeyColumn, KeySchema, KeyType, SensorId, SensorKey, Sensors, WindowRows};
 
 use self::columns::{Columns, Gathered};
+use self::fallback::Fallback;
 use self::features::{Features, Run};
 use self::output::Output;
 use self::verdict::Count;
@@ -44,6 +48,9 @@ pub struct Scorer {
     min_readings: u64,
     champion: View,
     onset: Option<Onset>,
+    /// Its models see what the champion's see.
+    challenger: Option<View>,
+    fallback: Option<Fallback>,
     /// `None` when models see nothing but columns.
     histories: Option<Histories>,
     /// Scratch space: the features of a run of rows.
@@ -83,11 +90,13 @@ impl Scorer {
         let champion = View::new(&mut columns, features)?;
         let mut scorer = Self {
             columns,
-            predictions: prediction_schema(schema, false),
+            predictions: prediction_schema(schema, Views::default()),
             promised,
             key: key_schema(schema, key_columns),
             champion,
             onset: None,
+            challenger: None,
+            fallback: None,
             min_readings,
             histories: None,
             run: Run::default(),
@@ -111,7 +120,7 @@ impl Scorer {
         let view = View::new(&mut self.columns, &settings.features)?;
         let (run, counts) = (Run::default(), Vec::new());
         self.onset = Some(Onset { view, settings: settings.clone(), run, counts });
-        self.predictions = prediction_schema(&self.promised, true);
+        self.predictions = prediction_schema(&self.promised, self.views());
         self.remember_what_is_needed();
         self.replace_onset_models(models)?;
         Ok(self)
@@ -122,7 +131,11 @@ impl Scorer {
     /// # Errors
     /// When a model doesn't fit the query, or cannot be built; the models in force stay so.
     pub fn replace_models(&mut self, models: Option<Models>) -> Result<(), ScoreError> {
-        self.champion.replace(models, self.key.as_ref())
+        self.champion.replace(models, self.key.as_ref())?;
+        if let Some(fallback) = &mut self.fallback {
+            fallback.forget_sensors();
+        }
+        Ok(())
     }
 
     /// The same for the onset view; nothing without one.
@@ -147,7 +160,7 @@ impl Scorer {
     ) -> Result<RecordBatch, ScoreError> {
         self.check_rows(rows)?;
         let gathered = self.columns.gather(&rows.batch, self.histories.is_some())?;
-        let mut output = Output::with_capacity(rows.len());
+        let mut output = Output::new(rows.len(), self.views());
         let mut row = 0;
         while row < rows.len() {
             let sensor = rows.sensor[row];
@@ -161,8 +174,18 @@ impl Scorer {
             };
             let names = self.champion.features.names();
             let n_readings = &rows.n_readings[row..row + same];
-            let slot = self.champion.slot(sensor);
-            verdict::champion(slot, names, &run, n_readings, self.min_readings, &mut output);
+            let own = self.champion.ready(sensor).map(|ready| (ready, Status::Ok));
+            let judge = own.or_else(|| {
+                let found = self.fallback.as_mut()?.find(sensor, sensors)?;
+                Some((found, Status::Fallback))
+            });
+            verdict::champion(judge, names, &run, n_readings, self.min_readings, &mut output);
+            if let Some(view) = &mut self.challenger {
+                view.look_up(sensor, sensors);
+                view.prefetch(&rows.sensor[row + same..]);
+                let ready = view.ready(sensor);
+                verdict::challenger(ready, &run, n_readings, self.min_readings, &mut output);
+            }
             self.judge_onset(sensor, sensors, &mut output);
             row += same;
         }
@@ -209,11 +232,6 @@ impl Scorer {
     /// The same of the onset view.
     pub fn onset_sets(&self) -> &[u64] {
         self.onset.as_ref().map_or(&[], |onset| onset.view.versions())
-    }
-
-    /// Sensors without a model that were seen since the models were put in force.
-    pub fn missing(&self) -> usize {
-        self.champion.missing()
     }
 
     /// Models in force.
@@ -345,7 +363,7 @@ impl Scorer {
         let resting = histories.resting(sensor).unwrap_or(&mut none);
         let Onset { view, settings, run, counts } = onset;
         let names = view.features.names();
-        verdict::onset(view.slot(sensor), settings, names, &run.view(), counts, resting, output);
+        verdict::onset(view.ready(sensor), settings, names, &run.view(), counts, resting, output);
     }
 
     fn check_rows(&self, rows: &WindowRows) -> Result<(), ScoreError> {

@@ -101,9 +101,10 @@ impl Generation {
 
     /// What differs in `new`, as `name: old -> new`; number and age do not count.
     pub(crate) fn differences(&self, new: &Self) -> Vec<String> {
+        let (columns, of_new) = differing(&self.columns, &new.columns);
         let pairs = [
             ("query", self.query.clone(), new.query.clone()),
-            ("columns", columns_text(&self.columns), columns_text(&new.columns)),
+            ("columns", columns, of_new),
             ("key", columns_text(&self.key), columns_text(&new.key)),
             ("lanes", self.lanes.as_str().to_owned(), new.lanes.as_str().to_owned()),
             ("time", self.time.clone(), new.time.clone()),
@@ -139,6 +140,22 @@ pub(crate) fn type_text(kind: &DataType) -> String {
 fn columns_text(columns: &[Column]) -> String {
     let texts: Vec<_> = columns.iter().map(|c| format!("{} {}", c.name, c.kind)).collect();
     texts.join(", ")
+}
+
+/// The columns of each list that the other one does not have; of lists in another order, all.
+fn differing(old: &[Column], new: &[Column]) -> (String, String) {
+    let without = |all: &[Column], others: &[Column]| -> Vec<Column> {
+        all.iter().filter(|column| !others.contains(column)).cloned().collect()
+    };
+    let (gone, added) = (without(old, new), without(new, old));
+    if gone.is_empty() && added.is_empty() {
+        return (columns_text(old), columns_text(new));
+    }
+    let text = |columns: &[Column]| match columns.is_empty() {
+        true => "none".to_owned(),
+        false => columns_text(columns),
+    };
+    (text(&gone), text(&added))
 }
 
 fn yes_no(value: bool) -> String {

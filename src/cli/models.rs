@@ -29,6 +29,9 @@ pub struct Train {
     /// Train what trains by itself beside a run, until stopped: the onset view's models, schedules
     #[arg(long, conflicts_with_all = ["inputs", "from", "to", "last", "alias"])]
     pub follow: bool,
+    /// Train one model for each group of [models.fallback] group, under that section's alias
+    #[arg(long, conflicts_with = "follow")]
+    pub group: bool,
 }
 
 #[derive(Debug, Args)]
@@ -103,6 +106,19 @@ pub enum Models {
         version: Option<u64>,
         #[command(flatten)]
         configured: Configured,
+    },
+    /// List sensors of the lake without a model of their own
+    Missing(Configured),
+    /// Tell of each sensor in the lake how far champion and challenger agree
+    Compare {
+        #[command(flatten)]
+        configured: Configured,
+        /// Only windows that end after this time
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Only windows that end at this time or before it
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
     },
     /// Make an alias mean a version
     Alias {

@@ -6,14 +6,13 @@ use anyhow::Result;
 use tidegauge_flow::time::rfc3339;
 use tidegauge_ingest::Files;
 use tidegauge_ingest::kafka::Observer;
-use tidegauge_score::Scorer;
 use tidegauge_sink::{Lake, probe};
 
 use super::{load, train};
 use crate::cli::Configured;
 use crate::clock;
 use crate::config::{Config, SourceKind};
-use crate::pipeline;
+use crate::pipeline::{self, Newest};
 use crate::run::kafka_settings;
 use crate::say::say;
 
@@ -88,13 +87,11 @@ fn lake(config: &Config) -> Result<String> {
 fn models(config: &Config) -> Result<String> {
     let alias = &config.models.alias;
     let place = config.models.url.as_ref().unwrap_or(&config.lake.url);
-    let models = match pipeline::is_there(place) {
-        true => pipeline::registry(config)?.resolve(alias)?,
-        false => None,
+    let found = |alias: &str| match pipeline::is_there(place) {
+        true => Ok::<_, anyhow::Error>(pipeline::registry(config)?.resolve(alias)?),
+        false => Ok(None),
     };
-    let (query, key) = (pipeline::plan(config)?, config.event.key.columns().len());
     let settings = &config.models;
-    Scorer::new(query.output(), key, &settings.features, models.clone(), settings.min_readings)?;
     // Rules that name other features are a mistake to be told now.
     train::recipes(config, &train::scorer(config)?)?;
     let schedule = settings.retrain.as_ref().map_or(String::new(), |retrain| {
@@ -102,10 +99,21 @@ fn models(config: &Config) -> Result<String> {
         let next = rfc3339(next.saturating_mul(1000));
         format!("; {} is trained again at {next} and so on", retrain.alias)
     });
+    let newest = Newest {
+        champion: found(alias)?,
+        challenger: settings.challenger.as_deref().map(found).transpose()?.flatten(),
+        fallback: settings.group_alias().map(found).transpose()?.flatten(),
+        ..Newest::default()
+    };
+    let models = newest.champion.clone();
+    pipeline::scorer(config, &*pipeline::plan(config)?, newest)?;
     Ok(match models {
         Some(models) => {
             let (count, version) = (models.effective().count(), models.newest().header.version);
             format!("{alias} is set {version}, {count} models in force{schedule}")
+        }
+        None if settings.fallback.is_some() => {
+            format!("no alias {alias} yet: rows are judged by [models.fallback] at best{schedule}")
         }
         None => format!("no alias {alias} yet: rows get the status no_model{schedule}"),
     })

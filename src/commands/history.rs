@@ -25,6 +25,17 @@ pub struct Range {
     pub to: Option<i64>,
 }
 
+/// What `--from` and `--to` say.
+///
+/// # Errors
+/// When one of them is no time.
+pub fn range(from: Option<&str>, to: Option<&str>) -> Result<Range> {
+    let micros = |flag, text: Option<&str>| {
+        text.map(|text| super::time(flag, text).map(|ns| ns.div_euclid(1000))).transpose()
+    };
+    Ok(Range { from: micros("--from", from)?, to: micros("--to", to)? })
+}
+
 impl Range {
     fn holds(self, end_us: i64) -> bool {
         self.from.is_none_or(|from| end_us > from) && self.to.is_none_or(|to| end_us <= to)
@@ -56,7 +67,6 @@ impl Range {
 
 /// The columns of the lake's window rows, by sensor.
 pub fn from_lake(config: &Config, wanted: &[String], range: Range) -> Result<Vec<SensorRows>> {
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let keys: Vec<_> = config.event.key.columns().iter().map(|k| quoted(&k.name)).collect();
     let columns = keys.iter().cloned().chain([names::WINDOW_END.to_string()]);
     let columns = columns.chain(wanted.iter().map(|f| quoted(f))).collect::<Vec<_>>().join(", ");
@@ -119,6 +129,11 @@ pub fn from_files(
         rows.add_closed(&closed.batch, wanted)?;
     }
     Ok(rows.finish())
+}
+
+/// A name as SQL wants it.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 struct RowsBySensor {

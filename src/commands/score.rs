@@ -31,7 +31,11 @@ pub fn run(args: &Score) -> Result<ExitCode> {
     let registry = pipeline::registry(&config)?;
     if registry.alias(&config.models.alias)?.is_none() {
         let alias = &config.models.alias;
-        eprintln!("note: there is no alias {alias} yet: every row gets the status no_model");
+        let then = match config.models.fallback {
+            Some(_) => "rows are judged by [models.fallback] at best",
+            None => "every row gets the status no_model",
+        };
+        eprintln!("note: there is no alias {alias} yet: {then}");
     }
     let pipeline = Arc::new(Pipeline::open(config)?);
     let ended = files::run(&pipeline, Clock::Batch, OpenWindows::Close, &Signals::install()?)?;

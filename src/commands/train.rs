@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tidegauge_score::train::{Recipe, Recipes, Report, Selector, SensorRows, train_by};
-use tidegauge_score::{About, Limit, LimitsParams, Scorer, TrainingRun};
+use tidegauge_score::{About, Group, Limit, LimitsParams, Scorer, TrainingRun, train_groups};
 
 use super::history::{self, Range};
-use super::{Usage, load, models, time};
+use super::{Usage, load, models};
 use crate::background::Background;
 use crate::cli::Train;
 use crate::clock;
@@ -28,6 +28,7 @@ pub fn run(args: &Train) -> Result<ExitCode> {
         return follow(config);
     }
     let range = range(args, &config)?;
+    let group = args.group.then(|| group(&config)).transpose()?;
     let scorer = scorer(&config)?;
     let rows = match args.inputs.is_empty() {
         true => history::from_lake(&config, scorer.columns(), range)?,
@@ -36,22 +37,37 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     if rows.is_empty() {
         anyhow::bail!("there are no windows to train on{}", range.text());
     }
-    let report = fit(&config, &scorer, &rows)?;
+    let report = match &group {
+        Some((group, _)) => fit_groups(&config, &scorer, &rows, group)?,
+        None => fit(&config, &scorer, &rows)?,
+    };
     let run = TrainingRun::of(&report, range.from, range.to);
     models::report::tell(&report, &run)?;
     if report.entries.is_empty() {
         anyhow::bail!("no sensor could be trained: nothing is published");
     }
     let about = About { note: "trained".into(), training: Some(run) };
-    models::publish(&config, report.entries, about, args.alias.clone())
+    match group {
+        Some((group, alias)) => {
+            let alias = args.alias.as_deref().unwrap_or(&alias);
+            models::publish_for(&config, group.schema(), report.entries, about, alias)
+        }
+        None => models::publish(&config, report.entries, about, args.alias.clone()),
+    }
+}
+
+/// The groups whose models stand in, and these models' alias.
+fn group(config: &Config) -> Result<(Group, String)> {
+    let settings = config.models.fallback.as_ref().filter(|f| !f.settings.group.is_empty());
+    let Some(settings) = settings else {
+        return Err(Usage("--group needs [models.fallback] group".into()).into());
+    };
+    Ok((Group::new(&config.event.key, &settings.settings.group)?, settings.alias.clone()))
 }
 
 /// The window ends that train, (from, to]: as asked for, or of the lake's the last ones as configured.
 fn range(args: &Train, config: &Config) -> Result<Range> {
-    let micros = |flag, text: &Option<String>| {
-        text.as_deref().map(|t| time(flag, t).map(|ns| ns.div_euclid(1000))).transpose()
-    };
-    let (from, to) = (micros("--from", &args.from)?, micros("--to", &args.to)?);
+    let Range { from, to } = history::range(args.from.as_deref(), args.to.as_deref())?;
     let configured = config.models.last.filter(|_| args.inputs.is_empty() && from.is_none());
     let Some(last) = args.last.or(configured) else { return Ok(Range { from, to }) };
     let to = to.unwrap_or_else(clock::now_us);
@@ -124,4 +140,16 @@ pub fn fit(config: &Config, scorer: &Scorer, rows: &[SensorRows]) -> Result<Repo
     let report = train_by(scorer.features(), &rows, &recipes(config, scorer)?, &progress)?;
     bar.finish_and_clear();
     Ok(report)
+}
+
+/// Trains one model for each group, of rows whose features are those of single sensors.
+fn fit_groups(
+    config: &Config,
+    scorer: &Scorer,
+    rows: &[SensorRows],
+    group: &Group,
+) -> Result<Report> {
+    let rows: Vec<_> = rows.iter().map(|rows| scorer.features_of(rows, true)).collect();
+    let options = config.models.train.options(scorer.looks_back());
+    Ok(train_groups(scorer.features(), &rows, group, &options, &|_| {})?)
 }

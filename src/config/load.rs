@@ -81,10 +81,14 @@ fn from_environment(
                 Some(storage) => format!("lake.storage.{storage}"),
                 None => format!("lake.{key}"),
             },
-            None if section == "models" => match key.strip_prefix("train_") {
-                Some(train) => format!("models.train.{train}"),
-                None => format!("models.{key}"),
-            },
+            None if section == "models" => {
+                let parts = ["train", "challenger", "fallback"];
+                let of = |part: &&str| key.strip_prefix(part).is_some_and(|k| k.starts_with('_'));
+                match parts.into_iter().find(of) {
+                    Some(part) => format!("models.{part}.{}", &key[part.len() + 1..]),
+                    None => format!("models.{key}"),
+                }
+            }
             None => format!("{section}.{key}"),
         };
         settings.insert(key, value);

@@ -1,5 +1,6 @@
 //! The configuration: one TOML file, then environment, then flags; all mistakes reported at once.
 
+mod fallback;
 mod load;
 mod models;
 mod policy;
@@ -22,6 +23,7 @@ use tidegauge_ingest::EventMapping;
 pub use tidegauge_sink::LaneMode;
 use tidegauge_sink::Storage;
 
+pub use self::fallback::Fallback;
 pub use self::load::{load, parse};
 pub use self::models::{Models, Onset};
 pub use self::reader::Mistake;

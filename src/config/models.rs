@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegauge_flow::KeySchema;
-use tidegauge_score::{OnsetSettings, RefitOptions};
+use tidegauge_score::{OnsetSettings, RefitOptions, Views};
 
+use super::fallback::{Fallback, fallback};
 use super::reader::Reader;
 use super::sections::check_url;
 use super::train::{self, Retrain, TrainRule, TrainSettings};
@@ -28,8 +29,24 @@ pub struct Models {
     pub last: Option<Duration>,
     pub retrain: Option<Retrain>,
     pub onset: Option<Onset>,
+    /// The alias of the champion's challenger, if there is one.
+    pub challenger: Option<String>,
+    pub fallback: Option<Fallback>,
     /// ONNX Runtime's library; `None`: as its environment variable says, or where the system looks.
     pub onnx_runtime: Option<PathBuf>,
+}
+
+impl Models {
+    /// What has columns of its own in predictions.
+    pub fn views(&self) -> Views {
+        Views { onset: self.onset.is_some(), challenger: self.challenger.is_some() }
+    }
+
+    /// The alias of the models of groups; `None` without groups.
+    pub fn group_alias(&self) -> Option<&str> {
+        let fallback = self.fallback.as_ref().filter(|f| !f.settings.group.is_empty());
+        fallback.map(|fallback| fallback.alias.as_str())
+    }
 }
 
 /// The view that adapts.
@@ -45,6 +62,7 @@ pub struct Onset {
     pub fit_threads: usize,
 }
 
+/// `key` is there when it could be read.
 pub(super) fn models(reader: &mut Reader, key: Option<&KeySchema>) -> Models {
     let url = reader.text("models.url");
     if let Some(url) = &url {
@@ -52,10 +70,20 @@ pub(super) fn models(reader: &mut Reader, key: Option<&KeySchema>) -> Models {
     }
     let alias = alias(reader, "models.alias", "champion");
     let onset = onset(reader);
-    if onset.as_ref().is_some_and(|onset| onset.alias == alias) {
-        reader.mistake("models.onset.alias", format!("is {alias:?}, as models.alias is"));
-    }
     let train = train::train(reader, "models.train.", &TrainSettings::default());
+    let challenger = challenger(reader);
+    let fallback = fallback(reader, key);
+    let of_onset = onset.as_ref().map(|onset| onset.alias.as_str());
+    let of_fallback = fallback.as_ref().map(|fallback| fallback.alias.as_str());
+    each_once(
+        reader,
+        &[
+            ("models.alias", Some(&alias)),
+            ("models.onset.alias", of_onset),
+            ("models.challenger.alias", challenger.as_deref()),
+            ("models.fallback.alias", of_fallback),
+        ],
+    );
     Models {
         url,
         features: reader.texts("models.features").unwrap_or_default(),
@@ -66,8 +94,26 @@ pub(super) fn models(reader: &mut Reader, key: Option<&KeySchema>) -> Models {
         train,
         alias,
         onset,
+        challenger,
+        fallback,
         onnx_runtime: reader.text("models.onnx_runtime").map(PathBuf::from),
     }
+}
+
+/// The aliases of different roles differ.
+fn each_once(reader: &mut Reader, aliases: &[(&str, Option<&str>)]) {
+    for (i, (key, alias)) in aliases.iter().enumerate() {
+        let before = aliases[..i].iter().find(|(_, other)| alias.is_some() && other == alias);
+        if let (Some((other, _)), Some(alias)) = (before, alias) {
+            reader.mistake(key, format!("is {alias:?}, as {other} is"));
+        }
+    }
+}
+
+/// There when its alias is.
+fn challenger(reader: &mut Reader) -> Option<String> {
+    const KEY: &str = "models.challenger.alias";
+    reader.text(KEY).map(|given| alias(reader, KEY, &given))
 }
 
 pub(super) fn alias(reader: &mut Reader, key: &str, default: &str) -> String {

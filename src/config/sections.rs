@@ -32,7 +32,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let source = source(reader);
     let mut event = event(reader);
     let window = window(reader, &source, event.as_mut());
-    let models = models(reader, event.as_ref().map(|event| &*event.key));
+    let models = models(reader, event.as_ref().map(|event| event.key.as_ref()));
     let lake = LakeSettings {
         url: reader.text_or("lake.url", "lake"),
         storage: storage(reader),
@@ -241,7 +241,7 @@ fn key_columns(reader: &mut Reader) -> Vec<KeyColumn> {
     columns
 }
 
-fn one_line(table: &toml::Table) -> String {
+pub(super) fn one_line(table: &toml::Table) -> String {
     table.iter().map(|(k, v)| format!("{k} = {v}")).collect::<Vec<_>>().join(", ")
 }
 

@@ -202,3 +202,76 @@ fn w_09_settings_that_contradict_each_other_are_refused_with_what_to_do() {
     let error = read(GOOD, &[], &files).expect_err("files have no arrivals").to_string();
     assert!(error.contains("asks when readings arrived"), "{error}");
 }
+
+#[test]
+fn what_stands_beside_the_champion_is_there_when_it_is_named() {
+    let none = read(GOOD, &[], &[]).expect("valid").models;
+    assert!(none.challenger.is_none() && none.fallback.is_none() && none.group_alias().is_none());
+    let text = format!(
+        "{GOOD}\n[models.challenger]\nalias = \"next\"\n[models.fallback]\ngroup = [\"Device\"]\n\
+         [[models.fallback.limits]]\nfeature = \"mean\"\nmin = 1\n\
+         [[models.fallback.limits]]\nfeature = \"mean\"\nmin = -0.5\nmax = 2.5\nwhere = {{ Sensor = 3 }}"
+    );
+    let models = read(&text, &[], &[]).expect("valid").models;
+    assert_eq!(
+        (models.challenger.as_deref(), models.group_alias()),
+        (Some("next"), Some("fallback"))
+    );
+    assert!(models.views().challenger && !models.views().onset);
+    let limits = models.fallback.expect("named").settings.limits;
+    let limit = |low, high| tidegauge_score::Limit { low, high };
+    assert_eq!(limits[0].limit, limit(Some(1.0), None));
+    assert_eq!(limits[1].limit, limit(Some(-0.5), Some(2.5)));
+    let sensor = tidegauge_flow::KeyValue::Int(3);
+    assert_eq!((limits[0].only.len(), &limits[1].only[..]), (0, &[("Sensor".into(), sensor)][..]));
+    let env =
+        [("TIDEGAUGE_MODELS_CHALLENGER_ALIAS", "b"), ("TIDEGAUGE_MODELS_FALLBACK_ALIAS", "c")];
+    let models = read(GOOD, &env, &["models.fallback.group=Device"]).expect("valid").models;
+    assert_eq!((models.challenger.as_deref(), models.group_alias()), (Some("b"), Some("c")));
+}
+
+#[test]
+fn what_stands_beside_the_champion_is_refused_with_what_is_allowed() {
+    let limits = |item: &str| format!("{GOOD}\n[models.fallback]\nlimits = [{{ {item} }}]");
+    let cases = [
+        (limits("min = 1"), "feature is missing"),
+        (limits("feature = \"mean\""), "it has no limit"),
+        (limits("feature = \"mean\", min = 2, max = 1"), "from 2 to 1 is empty"),
+        (limits("feature = \"mean\", max = \"1\""), "max is \"1\", allowed is a number"),
+        (limits("feature = \"mean\", mx = 1"), "\"mx\" is none of feature, min, max, where"),
+        (limits("feature = \"mean\", max = 1, where = 3"), "where is 3, allowed is { key column"),
+        (
+            limits("feature = \"mean\", max = 1, where = { device = 1 }"),
+            "\"device\" in where is no key column",
+        ),
+        (
+            limits("feature = \"mean\", max = 1, where = { Device = \"1\" }"),
+            "Device is \"1\", allowed is a whole number",
+        ),
+        (
+            format!("{GOOD}\n[models.fallback]\ngroup = []"),
+            "models.fallback.group: is [], allowed are some of the key columns, not all, each once: \
+             Device, Sensor",
+        ),
+        (
+            format!("{GOOD}\n[models.fallback]\ngroup = [\"Sensor\", \"Device\"]"),
+            "allowed are some of the key columns, not all",
+        ),
+        (
+            format!("{GOOD}\n[models.challenger]\nalias = \"champion\""),
+            "models.challenger.alias: is \"champion\", as models.alias is",
+        ),
+        (
+            format!(
+                "{GOOD}\n[models.challenger]\nalias = \"fallback\"\n\
+                 [models.fallback]\ngroup = [\"Device\"]"
+            ),
+            "models.fallback.alias: is \"fallback\", as models.challenger.alias is",
+        ),
+        (format!("{GOOD}\n[models.challenger]\nalias = \"a b\""), "allowed are 1 to 64 letters"),
+    ];
+    for (text, expected) in cases {
+        let error = read(&text, &[], &[]).expect_err(expected).to_string();
+        assert!(error.contains(expected), "{error} does not say {expected}");
+    }
+}

@@ -233,7 +233,13 @@ impl Lane {
         let remembered = self.scorer.remembered()?;
         let epoch = std::mem::take(&mut self.epoch);
         let anomalies = epoch.anomalies;
-        let in_force = [self.scorer.model_sets(), self.scorer.onset_sets(), &epoch.tried_sets];
+        let in_force = [
+            self.scorer.model_sets(),
+            self.scorer.onset_sets(),
+            self.scorer.challenger_sets(),
+            self.scorer.fallback_sets(),
+            &epoch.tried_sets,
+        ];
         let model_sets = in_force.concat();
         let cut = epoch.cut(epoch::State {
             spans,

@@ -266,6 +266,7 @@ impl Lane {
         self.metrics.held_windows.set(level(self.windows.held_windows()));
         self.metrics.sensors.set(level(self.sensors.len()));
         self.metrics.models_missing.set(level(self.scorer.missing()));
+        self.metrics.models_fallback.set(level(self.scorer.on_fallback()));
         self.metrics.models_loaded.set(level(self.scorer.loaded()));
         if silent && self.windows.open_windows() == 0 {
             // Nothing waits for the watermark: a silent sensor is no delay.

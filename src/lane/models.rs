@@ -10,6 +10,7 @@
 
 use anyhow::Result;
 use tidegauge_aggregate::Closing;
+use tidegauge_score::{ScoreError, Scorer};
 use tidegauge_sink::Cut;
 
 use super::Lane;
@@ -19,8 +20,9 @@ impl Lane {
     /// Whether a lane at rest has models to announce. Those that are fitted beside the stream are announced
     /// once in a rest: they come often, and a checkpoint is as large as its lane.
     pub(super) fn has_to_announce(&self) -> bool {
-        let Newest { champion, onset } = &self.newer;
-        let wanted = champion.is_some() || (onset.is_some() && !self.announced_at_rest);
+        let Newest { champion, onset, challenger, fallback } = &self.newer;
+        let moved = [champion, challenger, fallback].into_iter().any(Option::is_some);
+        let wanted = moved || (onset.is_some() && !self.announced_at_rest);
         self.closing == Closing::ByWatermark && wanted
     }
 
@@ -47,25 +49,34 @@ impl Lane {
 
     /// Puts the newer models in force, if there are any.
     pub(super) fn take_models(&mut self) {
-        let Newest { champion, onset } = std::mem::take(&mut self.newer);
+        let Newest { champion, onset, challenger, fallback } = std::mem::take(&mut self.newer);
         let settings = &self.pipeline.config.models;
-        let of_onset = settings.onset.as_ref().map_or("", |onset| onset.alias.as_str());
         if let Some(models) = champion {
-            match self.scorer.replace_models(Some(models)) {
-                Ok(()) => self.replaced(&settings.alias, self.scorer.model_sets()),
-                Err(error) => self.kept(&settings.alias, &error.into()),
-            }
+            let taken = self.scorer.replace_models(Some(models));
+            self.tell(&settings.alias, taken, Scorer::model_sets);
         }
-        if let Some(models) = onset {
-            match self.scorer.replace_onset_models(Some(models)) {
-                Ok(()) => self.replaced(of_onset, self.scorer.onset_sets()),
-                Err(error) => self.kept(of_onset, &error.into()),
-            }
+        if let (Some(view), Some(models)) = (&settings.onset, onset) {
+            let taken = self.scorer.replace_onset_models(Some(models));
+            self.tell(&view.alias, taken, Scorer::onset_sets);
+        }
+        if let (Some(alias), Some(models)) = (&settings.challenger, challenger) {
+            let taken = self.scorer.replace_challenger_models(Some(models));
+            self.tell(alias, taken, Scorer::challenger_sets);
+        }
+        if let (Some(alias), Some(models)) = (settings.group_alias(), fallback) {
+            let taken = self.scorer.replace_fallback_models(Some(models));
+            self.tell(alias, taken, Scorer::fallback_sets);
         }
     }
 
-    fn replaced(&self, alias: &str, sets: &[u64]) {
-        tracing::info!(lane = &*self.name, alias, ?sets, "models replaced");
+    fn tell(&self, alias: &str, taken: Result<(), ScoreError>, sets: fn(&Scorer) -> &[u64]) {
+        match taken {
+            Ok(()) => {
+                let (lane, sets) = (&*self.name, sets(&self.scorer));
+                tracing::info!(lane, alias, ?sets, "models replaced");
+            }
+            Err(error) => self.kept(alias, &error.into()),
+        }
     }
 
     fn kept(&self, alias: &str, error: &anyhow::Error) {

@@ -1,5 +1,6 @@
 //! A lane on a real lake, fed by hand.
 
+mod challenger;
 mod late;
 mod onset;
 mod retrain;

@@ -145,6 +145,8 @@ impl Lane {
         }
         self.metrics.anomalies.inc_by(tally.anomalies - before.anomalies);
         self.metrics.alarms.inc_by(tally.alarms - before.alarms);
+        self.metrics.challenged.inc_by(tally.challenged - before.challenged);
+        self.metrics.agreed.inc_by(tally.agreed - before.agreed);
         self.pipeline.observe(&batch);
         self.epoch.scored(batch, rows, tally.anomalies - before.anomalies);
         Ok(())

@@ -12,6 +12,8 @@ use crate::config::Config;
 /// The views' names, as checkpoints have them.
 const CHAMPION: &str = "champion";
 const ONSET: &str = "onset";
+const CHALLENGER: &str = "challenger";
+const FALLBACK: &str = "fallback";
 
 /// The version that the onset view has before its first models: that there are none is a state of its
 /// own, in which rows of an epoch are read again as well.
@@ -25,6 +27,8 @@ const NOT_AS_ANNOUNCED: &str =
 pub struct Newest {
     pub champion: Option<Models>,
     pub onset: Option<Models>,
+    pub challenger: Option<Models>,
+    pub fallback: Option<Models>,
 }
 
 /// The versions that a lane has in force. Of the champion there is none when nobody has said one yet;
@@ -33,14 +37,18 @@ pub struct Newest {
 pub struct InForce {
     pub champion: Option<u64>,
     pub onset: Option<u64>,
+    pub challenger: Option<u64>,
+    pub fallback: Option<u64>,
 }
 
 impl Newest {
     /// Takes over what another has.
     pub fn update(&mut self, newer: Self) {
-        let Self { champion, onset } = newer;
+        let Self { champion, onset, challenger, fallback } = newer;
         self.champion = champion.or(self.champion.take());
         self.onset = onset.or(self.onset.take());
+        self.challenger = challenger.or(self.challenger.take());
+        self.fallback = fallback.or(self.fallback.take());
     }
 }
 
@@ -49,7 +57,12 @@ impl InForce {
         let newest = |versions: &[u64]| versions.first().copied();
         let has_onset = !scorer.onset_features().is_empty();
         let onset = has_onset.then(|| newest(scorer.onset_sets()).unwrap_or(NOTHING_FITTED));
-        Self { champion: newest(scorer.model_sets()), onset }
+        Self {
+            champion: newest(scorer.model_sets()),
+            onset,
+            challenger: newest(scorer.challenger_sets()),
+            fallback: newest(scorer.fallback_sets()),
+        }
     }
 
     /// What is in force once these are.
@@ -59,12 +72,19 @@ impl InForce {
         Self {
             champion: version(&newer.champion).or(self.champion),
             onset: version(&newer.onset).or(self.onset),
+            challenger: version(&newer.challenger).or(self.challenger),
+            fallback: version(&newer.fallback).or(self.fallback),
         }
     }
 
     /// The versions by the views' names.
     pub fn named(&self) -> Vec<(&'static str, u64)> {
-        let all = [(CHAMPION, self.champion), (ONSET, self.onset)];
+        let all = [
+            (CHAMPION, self.champion),
+            (ONSET, self.onset),
+            (CHALLENGER, self.challenger),
+            (FALLBACK, self.fallback),
+        ];
         all.into_iter().filter_map(|(view, version)| Some((view, version?))).collect()
     }
 
@@ -72,7 +92,12 @@ impl InForce {
     pub fn from_named(named: &[(&str, u64)]) -> Self {
         let of =
             |wanted| named.iter().find(|(view, _)| *view == wanted).map(|(_, version)| *version);
-        Self { champion: of(CHAMPION), onset: of(ONSET) }
+        Self {
+            champion: of(CHAMPION),
+            onset: of(ONSET),
+            challenger: of(CHALLENGER),
+            fallback: of(FALLBACK),
+        }
     }
 }
 
@@ -130,7 +155,16 @@ impl Pipeline {
         let settings = &self.config.models;
         let onset = settings.onset.as_ref().map(|onset| newer(&onset.alias, in_force.onset));
         let onset = onset.transpose().unwrap_or_else(|error| self.without_onset(&error));
-        Ok(Newest { champion: newer(&settings.alias, in_force.champion)?, onset: onset.flatten() })
+        let beside = |alias: Option<&str>, in_force: Option<u64>| {
+            let alias = alias?;
+            newer(alias, in_force).unwrap_or_else(|error| self.without(alias, &error))
+        };
+        Ok(Newest {
+            champion: newer(&settings.alias, in_force.champion)?,
+            onset: onset.flatten(),
+            challenger: beside(settings.challenger.as_deref(), in_force.challenger),
+            fallback: beside(settings.group_alias(), in_force.fallback),
+        })
     }
 
     fn newest(&self) -> Result<Newest> {
@@ -143,8 +177,17 @@ impl Pipeline {
         let onset = settings.onset.as_ref();
         let onset = onset.map(|onset| self.models_of(&onset.alias, announced.onset));
         let onset = onset.transpose().unwrap_or_else(|error| self.without_onset(&error));
-        let champion = self.models_of(&settings.alias, announced.champion)?;
-        Ok(Newest { champion, onset: onset.flatten() })
+        let beside = |alias: Option<&str>, announced: Option<u64>| {
+            let alias = alias?;
+            let found = self.models_of(alias, announced);
+            found.unwrap_or_else(|error| self.without(alias, &error))
+        };
+        Ok(Newest {
+            champion: self.models_of(&settings.alias, announced.champion)?,
+            onset: onset.flatten(),
+            challenger: beside(settings.challenger.as_deref(), announced.challenger),
+            fallback: beside(settings.group_alias(), announced.fallback),
+        })
     }
 
     fn models_of(&self, alias: &str, announced: Option<u64>) -> Result<Option<Models>> {
@@ -176,8 +219,28 @@ impl Pipeline {
         None
     }
 
+    /// The same for what stands beside the champion.
+    fn without<T>(&self, alias: &str, error: &anyhow::Error) -> Option<T> {
+        self.metrics.model_reload_failures.inc();
+        let error = format!("{error:#}");
+        tracing::error!(alias, error, "models beside the champion cannot be used");
+        None
+    }
+
+    /// Challenger and fallback that don't fit are left out: they must not hold up the champion.
     fn scorer_with(&self, models: Newest) -> Result<Scorer> {
-        scorer(&self.config, &self.query, models)
+        let (challenger, fallback) = (models.challenger.clone(), models.fallback.clone());
+        let models = Newest { challenger: None, fallback: None, ..models };
+        let mut scorer = scorer(&self.config, &self.query, models)?;
+        let settings = &self.config.models;
+        if let Err(error) = scorer.replace_challenger_models(challenger) {
+            let alias = settings.challenger.as_deref().unwrap_or_default();
+            self.without::<()>(alias, &error.into());
+        }
+        if let Err(error) = scorer.replace_fallback_models(fallback) {
+            self.without::<()>(settings.group_alias().unwrap_or_default(), &error.into());
+        }
+        Ok(scorer)
     }
 }
 
@@ -187,15 +250,21 @@ impl Pipeline {
 /// When the configured features are not the query's, or the models don't fit them.
 pub fn scorer(config: &Config, query: &Query, models: Newest) -> Result<Scorer> {
     let (key_columns, settings) = (config.event.key.columns().len(), &config.models);
-    let Newest { champion, onset } = models;
+    let Newest { champion, onset, challenger, fallback } = models;
     let (schema, features) = (query.output(), &settings.features);
-    let scorer = Scorer::new(schema, key_columns, features, champion, settings.min_readings)?;
-    match &settings.onset {
-        Some(view) => scorer
+    let mut scorer = Scorer::new(schema, key_columns, features, champion, settings.min_readings)?;
+    if let Some(view) = &settings.onset {
+        scorer = scorer
             .with_onset(&view.settings, onset)
-            .map_err(|error| of_other_features(error, &view.alias)),
-        None => Ok(scorer),
+            .map_err(|error| of_other_features(error, &view.alias))?;
     }
+    if settings.challenger.is_some() {
+        scorer = scorer.with_challenger(challenger)?;
+    }
+    if let Some(settings) = &settings.fallback {
+        scorer = scorer.with_fallback(&settings.settings, fallback)?;
+    }
+    Ok(scorer)
 }
 
 /// What to do when the onset view's features were changed.

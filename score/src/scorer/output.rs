@@ -70,6 +70,19 @@ pub struct Tally {
     pub anomalies: u64,
     /// Rows that raise an alarm of the onset view.
     pub alarms: u64,
+    /// Rows that both the sensor's own champion and the challenger have a verdict on.
+    pub challenged: u64,
+    /// Of these, rows that both call anomalous, or neither does.
+    pub agreed: u64,
+}
+
+/// What judges rows beside the champion, with columns of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Views {
+    /// The onset view.
+    pub onset: bool,
+    /// A challenger of the champion.
+    pub challenger: bool,
 }
 
 impl Tally {
@@ -84,11 +97,13 @@ impl Tally {
         }
         self.anomalies += output.tally.anomalies;
         self.alarms += output.tally.alarms;
+        self.challenged += output.tally.challenged;
+        self.agreed += output.tally.agreed;
     }
 }
 
-/// The columns of window rows, followed by those of scoring; with the onset view three more.
-pub fn prediction_schema(rows: &Schema, onset: bool) -> SchemaRef {
+/// The columns of window rows, followed by those of scoring, of the onset view and of the challenger.
+pub fn prediction_schema(rows: &Schema, views: Views) -> SchemaRef {
     let ours = [
         Field::new(names::SCORE, DataType::Float64, true),
         Field::new(names::THRESHOLD, DataType::Float64, true),
@@ -107,7 +122,15 @@ pub fn prediction_schema(rows: &Schema, onset: bool) -> SchemaRef {
         Field::new(names::ALARM, DataType::Boolean, true),
         Field::new(names::NOVELTY_SET, DataType::UInt64, true),
     ];
-    let ours = ours.into_iter().chain(of_onset.into_iter().filter(|_| onset));
+    let of_challenger = [
+        Field::new(names::CHALLENGER_SCORE, DataType::Float64, true),
+        Field::new(names::CHALLENGER_IS_ANOMALY, DataType::Boolean, true),
+        Field::new(names::CHALLENGER_SET, DataType::UInt64, true),
+    ];
+    let ours = ours
+        .into_iter()
+        .chain(of_onset.into_iter().filter(|_| views.onset))
+        .chain(of_challenger.into_iter().filter(|_| views.challenger));
     let fields = rows.fields().iter().cloned().chain(ours.map(Arc::new));
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), rows.metadata().clone()))
 }
@@ -127,8 +150,11 @@ pub(super) struct Output {
     severe: NullBufferBuilder,
     modelled: NullBufferBuilder,
     tally: Tally,
+    views: Views,
     /// Empty without the onset view.
     onset: Onset,
+    /// Empty without a challenger.
+    challenger: Challenger,
     /// Room for scores, so that a run of rows doesn't cost an allocation.
     scratch: Vec<f64>,
 }
@@ -141,8 +167,35 @@ struct Onset {
     set: Vec<Option<u64>>,
 }
 
+/// The challenger's columns.
+#[derive(Default)]
+struct Challenger {
+    score: Vec<Option<f64>>,
+    is_anomaly: Vec<Option<bool>>,
+    set: Vec<Option<u64>>,
+}
+
+/// What the champion, or a model that stands in for it, says of a row.
+pub(super) struct Verdict {
+    pub score: f64,
+    pub threshold: f64,
+    pub severity: Option<f64>,
+    /// Of an anomaly, if it is known.
+    pub reason: Option<String>,
+    /// Whose verdict it is.
+    pub status: Status,
+    /// `None`: the model is in no set.
+    pub model_set: Option<u64>,
+}
+
+impl Verdict {
+    pub(super) fn is_anomaly(&self) -> bool {
+        self.score >= self.threshold
+    }
+}
+
 impl Output {
-    pub(super) fn with_capacity(rows: usize) -> Self {
+    pub(super) fn new(rows: usize, views: Views) -> Self {
         Self {
             score: Vec::with_capacity(rows),
             threshold: Vec::with_capacity(rows),
@@ -155,7 +208,9 @@ impl Output {
             severe: NullBufferBuilder::new(rows),
             modelled: NullBufferBuilder::new(rows),
             tally: Tally::default(),
+            views,
             onset: Onset::default(),
+            challenger: Challenger::default(),
             scratch: Vec::new(),
         }
     }
@@ -182,27 +237,20 @@ impl Output {
         self.push(status);
     }
 
-    /// A row that was scored by its sensor's model.
-    pub(super) fn verdict(
-        &mut self,
-        score: f64,
-        threshold: f64,
-        is_anomaly: bool,
-        severity: Option<f64>,
-        reason: Option<String>,
-        model_set: u64,
-    ) {
-        self.score.push(score);
-        self.threshold.push(threshold);
+    /// A row that was scored.
+    pub(super) fn verdict(&mut self, verdict: Verdict) {
+        let is_anomaly = verdict.is_anomaly();
+        self.score.push(verdict.score);
+        self.threshold.push(verdict.threshold);
         self.is_anomaly.append(is_anomaly);
-        self.severity.push(severity.unwrap_or_default());
-        self.reason.push(reason);
-        self.model_set.push(model_set);
+        self.severity.push(verdict.severity.unwrap_or_default());
+        self.reason.push(verdict.reason);
+        self.model_set.push(verdict.model_set.unwrap_or_default());
         self.scored.append_non_null();
-        self.severe.append(severity.is_some());
-        self.modelled.append_non_null();
+        self.severe.append(verdict.severity.is_some());
+        self.modelled.append(verdict.model_set.is_some());
         self.tally.anomalies += u64::from(is_anomaly);
-        self.push(Status::Ok);
+        self.push(verdict.status);
     }
 
     /// What the onset view says of the next row that it has not spoken of. Its reason is given where
@@ -222,6 +270,20 @@ impl Output {
         self.onset.alarm.push(alarm);
         self.onset.set.push(set);
         self.tally.alarms += u64::from(alarm == Some(true));
+    }
+
+    /// What the challenger says of the next row that it has not spoken of: score, anomaly, set.
+    pub(super) fn challenge(&mut self, verdict: Option<(f64, bool, u64)>) {
+        let row = self.challenger.score.len();
+        if let Some((_, is_anomaly, _)) = verdict
+            && self.status[row] == Status::Ok
+        {
+            self.tally.challenged += 1;
+            self.tally.agreed += u64::from(self.is_anomaly.get_bit(row) == is_anomaly);
+        }
+        self.challenger.score.push(verdict.map(|(score, _, _)| score));
+        self.challenger.is_anomaly.push(verdict.map(|(_, is_anomaly, _)| is_anomaly));
+        self.challenger.set.push(verdict.map(|(_, _, set)| set));
     }
 
     pub(super) fn finish(
@@ -248,10 +310,16 @@ impl Output {
             Arc::new(UInt64Array::from_value(stamp.epoch, n)),
         ];
         let mut columns: Vec<ArrayRef> = rows.batch.columns().iter().cloned().chain(ours).collect();
-        if columns.len() < schema.fields().len() {
+        if self.views.onset {
             let Onset { novelty, alarm, set } = self.onset;
             columns.push(Arc::new(Float64Array::from(novelty)));
             columns.push(Arc::new(BooleanArray::from(alarm)));
+            columns.push(Arc::new(UInt64Array::from(set)));
+        }
+        if self.views.challenger {
+            let Challenger { score, is_anomaly, set } = self.challenger;
+            columns.push(Arc::new(Float64Array::from(score)));
+            columns.push(Arc::new(BooleanArray::from(is_anomaly)));
             columns.push(Arc::new(UInt64Array::from(set)));
         }
         Ok(RecordBatch::try_new(schema, columns)?)

@@ -68,6 +68,7 @@ fn scorer(rows: &WindowRows, features: &[&str], models: Option<Models>) -> Score
     Scorer::new(&rows.batch.schema(), 2, &names(features), models, 2).expect("models fit")
 }
 
+mod beside;
 mod kinds;
 
 const STAMP: Stamp<'_> = Stamp { lane: "sensors-0", epoch: 8 };
@@ -137,7 +138,10 @@ fn predictions_have_the_promised_columns_in_the_promised_order() {
     assert_eq!(out["n_readings"].as_primitive::<UInt64Type>().value(0), 3);
     assert_eq!(out["lane"].as_string::<i32>().value(0), "sensors-0");
     assert_eq!(out["epoch"].as_primitive::<UInt64Type>().value(0), 8);
-    assert_eq!(scorer.prediction_schema(), &prediction_schema(&rows.batch.schema(), false));
+    assert_eq!(
+        scorer.prediction_schema(),
+        &prediction_schema(&rows.batch.schema(), Views::default())
+    );
     assert!(scorer.model_sets().is_empty());
 }
 

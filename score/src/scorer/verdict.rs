@@ -2,8 +2,8 @@
 
 use super::features::Rows;
 use super::onset::OnsetSettings;
-use super::output::{Output, Status};
-use super::view::{Ready, Slot};
+use super::output::{Output, Status, Verdict};
+use super::view::Ready;
 use crate::context::Fit;
 use crate::model::Model;
 
@@ -13,39 +13,65 @@ const MAX_REASONS: usize = 3;
 /// A feature is named in a reason when it is at least this much to blame as the first one.
 const REASON_SHARE: f64 = 0.1;
 
-/// Scores the rows by the champion's model.
+/// Scores the rows by a model, whose verdicts have this status; without one there are none.
 pub(super) fn champion(
-    slot: &Slot,
+    judge: Option<(&Ready, Status)>,
     names: &[String],
     rows: &Rows<'_>,
     n_readings: &[u64],
     min_readings: u64,
     output: &mut Output,
 ) {
-    let Slot::Ready(ready) = slot else {
+    let Some((ready, status)) = judge else {
         n_readings.iter().for_each(|_| output.refuse(Status::NoModel, None));
         return;
     };
     let scores = scores(ready, rows, n_readings.len(), output.take_scratch());
-    let version = Some(ready.version);
     for (i, score) in scores.iter().copied().enumerate() {
-        let status = match rows.fit(i) {
-            _ if n_readings[i] < min_readings => Status::TooFewReadings,
-            Fit::Complete if score.is_finite() => Status::Ok,
-            Fit::Complete | Fit::Invalid => Status::InvalidFeatures,
-            Fit::WarmingUp => Status::WarmingUp,
-        };
-        if status != Status::Ok {
-            output.refuse(status, version);
+        if let Some(why) = refusal(rows.fit(i), score, n_readings[i] >= min_readings) {
+            output.refuse(why, ready.version);
             continue;
         }
-        let is_anomaly = score >= ready.threshold;
+        let (threshold, model_set) = (ready.threshold, ready.version);
         let severity = ready.severities.as_ref().map(|lookup| lookup.severity(score));
-        let reason = || reason(ready.model.as_ref(), names, rows.row(i));
-        let reason = is_anomaly.then(reason).flatten();
-        output.verdict(score, ready.threshold, is_anomaly, severity, reason, ready.version);
+        let mut verdict = Verdict { score, threshold, severity, reason: None, status, model_set };
+        if verdict.is_anomaly() {
+            verdict.reason = reason(ready.model.as_ref(), names, rows.row(i));
+        }
+        output.verdict(verdict);
     }
     output.give_back(scores);
+}
+
+/// Scores the rows by the challenger's model, beside the champion.
+pub(super) fn challenger(
+    ready: Option<&Ready>,
+    rows: &Rows<'_>,
+    n_readings: &[u64],
+    min_readings: u64,
+    output: &mut Output,
+) {
+    let Some(ready) = ready else {
+        n_readings.iter().for_each(|_| output.challenge(None));
+        return;
+    };
+    let scores = scores(ready, rows, n_readings.len(), output.take_scratch());
+    for (i, score) in scores.iter().copied().enumerate() {
+        let refused = refusal(rows.fit(i), score, n_readings[i] >= min_readings);
+        let verdict = ready.version.filter(|_| refused.is_none());
+        output.challenge(verdict.map(|version| (score, score >= ready.threshold, version)));
+    }
+    output.give_back(scores);
+}
+
+/// Why a row of a sensor that has a model gets no verdict.
+fn refusal(fit: Fit, score: f64, is_full: bool) -> Option<Status> {
+    match fit {
+        _ if !is_full => Some(Status::TooFewReadings),
+        Fit::Complete if score.is_finite() => None,
+        Fit::Complete | Fit::Invalid => Some(Status::InvalidFeatures),
+        Fit::WarmingUp => Some(Status::WarmingUp),
+    }
 }
 
 /// What the onset view's count says of a row.
@@ -61,7 +87,7 @@ pub(super) struct Count {
 
 /// Scores the rows by the onset view's model. `resting` is the sensor's rest.
 pub(super) fn onset(
-    slot: &Slot,
+    ready: Option<&Ready>,
     settings: &OnsetSettings,
     names: &[String],
     rows: &Rows<'_>,
@@ -69,10 +95,6 @@ pub(super) fn onset(
     resting: &mut u32,
     output: &mut Output,
 ) {
-    let ready = match slot {
-        Slot::Ready(ready) => Some(ready),
-        Slot::Unseen | Slot::Missing => None,
-    };
     let mut scratch = output.take_scratch();
     if let Some(ready) = ready {
         scratch = scores(ready, rows, counts.len(), scratch);
@@ -87,7 +109,7 @@ pub(super) fn onset(
             reason(ready.model.as_ref(), names, rows.row(i))
         };
         let alarm = novelty.and(alarm);
-        output.novelty(novelty, alarm, scored.map(|ready| ready.version), reason);
+        output.novelty(novelty, alarm, scored.and_then(|ready| ready.version), reason);
     }
     output.give_back(scratch);
 }

@@ -8,6 +8,7 @@ use super::columns::Columns;
 use super::features::Features;
 use crate::calibration::Lookup;
 use crate::context::canonical;
+use crate::entry::ModelEntry;
 use crate::error::ScoreError;
 use crate::model::Model;
 use crate::registry::Models;
@@ -32,7 +33,7 @@ pub(super) struct View {
 
 /// What is known of one sensor's model.
 #[derive(Debug, Clone, Default)]
-pub(super) enum Slot {
+enum Slot {
     #[default]
     Unseen,
     Missing,
@@ -46,8 +47,23 @@ pub(super) struct Ready {
     pub threshold: f64,
     /// `None`: the model has no calibration.
     pub severities: Option<Lookup>,
-    pub version: u64,
+    /// Of the set that holds the model; `None`: none does.
+    pub version: Option<u64>,
     generation: u64,
+}
+
+impl Ready {
+    /// A model of a set. `None` when it cannot be built, which was tried when the set was put in force.
+    pub fn of(entry: &ModelEntry, version: u64) -> Option<Self> {
+        let severities = entry.calibration.as_ref().map(Lookup::new);
+        let (model, threshold) = (entry.build().ok()?, entry.threshold);
+        Some(Self { model, threshold, severities, version: Some(version), generation: 0 })
+    }
+
+    /// A model that is in no set.
+    pub fn without_set(model: Arc<dyn Model>, threshold: f64) -> Self {
+        Self { model, threshold, severities: None, version: None, generation: 0 }
+    }
 }
 
 impl View {
@@ -95,8 +111,17 @@ impl View {
         self.missing
     }
 
-    pub fn slot(&self, sensor: SensorId) -> &Slot {
-        &self.slots[sensor as usize]
+    /// What is in force.
+    pub fn models(&self) -> Option<&Models> {
+        self.models.as_ref()
+    }
+
+    /// The model of a sensor that was looked up.
+    pub fn ready(&self, sensor: SensorId) -> Option<&Ready> {
+        match &self.slots[sensor as usize] {
+            Slot::Ready(ready) => Some(ready),
+            Slot::Unseen | Slot::Missing => None,
+        }
     }
 
     pub fn look_up(&mut self, sensor: SensorId, sensors: &Sensors) {
@@ -113,15 +138,11 @@ impl View {
         let found = self.models.as_ref().and_then(|models| models.find(&sensors.key(sensor)));
         let generation = self.generation;
         match (found, &mut self.slots[index]) {
-            (Some((_, version)), Slot::Ready(ready)) if ready.version == version => {
+            (Some((_, version)), Slot::Ready(ready)) if ready.version == Some(version) => {
                 ready.generation = generation;
             }
-            // What may fail was built when the models were put in force, and stays built.
-            (Some((entry, version)), slot) if let Ok(model) = entry.build() => {
-                let threshold = entry.threshold;
-                let severities = entry.calibration.as_ref().map(Lookup::new);
-                let ready = Ready { model, threshold, severities, version, generation };
-                *slot = Slot::Ready(Box::new(ready));
+            (Some((entry, version)), slot) if let Some(ready) = Ready::of(entry, version) => {
+                *slot = Slot::Ready(Box::new(Ready { generation, ..ready }));
             }
             (_, slot) => {
                 *slot = Slot::Missing;
@@ -160,7 +181,7 @@ impl View {
         // Older models may have been written with other blanks.
         let same = |(a, b): (&String, &String)| a == b || canonical(a) == *b;
         let names = self.features.names();
-        let misfit = |entry: &crate::entry::ModelEntry| {
+        let misfit = |entry: &ModelEntry| {
             entry.features.len() != names.len() || !entry.features.iter().zip(names).all(same)
         };
         match models.effective().find(|(entry, _)| misfit(entry)) {

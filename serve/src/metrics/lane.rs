@@ -53,6 +53,10 @@ pub struct LaneMetrics {
     pub anomalies: IntCounter,
     /// Rows that raised an alarm of the onset view.
     pub alarms: IntCounter,
+    /// Rows that both a sensor's own champion and the challenger have a verdict on.
+    pub challenged: IntCounter,
+    /// Of these, rows that they agree on.
+    pub agreed: IntCounter,
     /// Epochs committed.
     pub commits: IntCounter,
     /// Files committed, by table.
@@ -73,6 +77,8 @@ pub struct LaneMetrics {
     pub held_windows: IntGauge,
     /// Known sensors without a model.
     pub models_missing: IntGauge,
+    /// Known sensors that a fallback judges.
+    pub models_fallback: IntGauge,
     /// Models in force.
     pub models_loaded: IntGauge,
     lane: String,
@@ -129,6 +135,8 @@ pub(super) struct LaneFamilies {
     scored: IntCounterVec,
     anomalies: IntCounterVec,
     alarms: IntCounterVec,
+    challenged: IntCounterVec,
+    agreed: IntCounterVec,
     commits: IntCounterVec,
     files: IntCounterVec,
     file_rows: IntCounterVec,
@@ -138,6 +146,7 @@ pub(super) struct LaneFamilies {
     open_groups: IntGaugeVec,
     open_windows: IntGaugeVec,
     models_missing: IntGaugeVec,
+    models_fallback: IntGaugeVec,
     models_loaded: IntGaugeVec,
     /// The names of the lanes that are there; their number is bounded by the partitions.
     open: Mutex<BTreeSet<String>>,
@@ -208,6 +217,16 @@ impl LaneFamilies {
             )?,
             anomalies: total("score_anomalies", "Rows called anomalous.", &one)?,
             alarms: total("score_alarms", "Rows that raised an alarm of the onset view.", &one)?,
+            challenged: total(
+                "score_challenger_rows",
+                "Rows that both champion and challenger have a verdict on.",
+                &one,
+            )?,
+            agreed: total(
+                "score_challenger_agreed",
+                "Rows that champion and challenger agree on.",
+                &one,
+            )?,
             commits: total("sink_commits", "Epochs committed.", &one)?,
             files: total("sink_files", "Files committed, by table.", &table)?,
             file_rows: total("sink_rows", "Rows in committed files, by table.", &table)?,
@@ -217,6 +236,10 @@ impl LaneFamilies {
             open_groups: state("aggregate_open_groups", "Open pairs of sensor and window.")?,
             open_windows: state("aggregate_open_windows", "Open windows.")?,
             models_missing: state("score_models_missing", "Known sensors without a model.")?,
+            models_fallback: state(
+                "score_models_fallback",
+                "Known sensors that a fallback judges.",
+            )?,
             models_loaded: state("score_models_loaded", "Models in force.")?,
             open: Mutex::default(),
             lanes: gauge(registry, "tidegauge_lanes", "Lanes that this process holds.")?,
@@ -245,6 +268,8 @@ impl LaneFamilies {
             scored: labelled(&self.scored, lane, labels.statuses),
             anomalies: self.anomalies.with_label_values(&one),
             alarms: self.alarms.with_label_values(&one),
+            challenged: self.challenged.with_label_values(&one),
+            agreed: self.agreed.with_label_values(&one),
             commits: self.commits.with_label_values(&one),
             files: labelled(&self.files, lane, labels.tables),
             file_rows: labelled(&self.file_rows, lane, labels.tables),
@@ -254,6 +279,7 @@ impl LaneFamilies {
             open_groups: self.open_groups.with_label_values(&one),
             open_windows: self.open_windows.with_label_values(&one),
             models_missing: self.models_missing.with_label_values(&one),
+            models_fallback: self.models_fallback.with_label_values(&one),
             models_loaded: self.models_loaded.with_label_values(&one),
             lane: lane.to_owned(),
             families: Arc::clone(self),
@@ -276,6 +302,8 @@ impl LaneFamilies {
             &self.rows,
             &self.anomalies,
             &self.alarms,
+            &self.challenged,
+            &self.agreed,
             &self.commits,
         ] {
             let _ = family.remove_label_values(&[name]);
@@ -287,6 +315,7 @@ impl LaneFamilies {
             &self.open_windows,
             &self.held_windows,
             &self.models_missing,
+            &self.models_fallback,
             &self.models_loaded,
         ] {
             let _ = family.remove_label_values(&[name]);

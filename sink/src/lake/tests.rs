@@ -13,15 +13,19 @@ fn another_pipeline_is_refused_and_told_what_differs() {
     let store = MemoryStore::new();
     open(&store);
     type Change = fn(&mut Identity);
-    let changes: [(Change, &str); 5] = [
+    let changes: [(Change, &str); 6] = [
         (|i| i.query = "SELECT 2".to_owned(), "query: SELECT 1 -> SELECT 2;"),
         (|i| i.lanes = LaneMode::Topic, "lanes: per-partition -> topic;"),
         (|i| i.time = "At".to_owned(), "time: TS -> At;"),
         (|i| i.counted_once = false, "each reading in one row: yes -> no;"),
         (
             |i| i.schema = Arc::new(i.schema.project(&[0, 1]).expect("fewer columns")),
+            "columns: revision int64, n_readings uint64 -> none;",
+        ),
+        (
+            |i| i.schema = Arc::new(i.schema.project(&[1, 0, 2, 3]).expect("the same columns")),
             "columns: Device int64, window_end timestamp_us, revision int64, n_readings uint64 \
-             -> Device int64, window_end timestamp_us;",
+             -> window_end timestamp_us, Device int64, revision int64, n_readings uint64;",
         ),
     ];
     for (change, expected) in changes {

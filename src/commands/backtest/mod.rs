@@ -44,8 +44,9 @@ pub fn run(args: &Backtest) -> Result<ExitCode> {
     config.source.kind = SourceKind::Files;
     config.source.paths.clone_from(&args.inputs);
     config.lake.url.clone_from(&args.output);
-    // A backtest brings its own models.
+    // A backtest brings its own models: a champion, and those of the onset view.
     config.models.url = None;
+    (config.models.challenger, config.models.fallback) = (None, None);
     let tries = tries(&config, training(args)?)?;
     let tried = Arc::new(Mutex::new(Vec::new()));
     let registry = pipeline::registry(&config)?;

@@ -1,6 +1,9 @@
-//! `models`: import, export, list, show, report, alias, rollback; and tables of models and trainings for SQL.
+//! `models`: import, export, list, show, report, missing, compare, alias, rollback; and tables of models and
+//! trainings for SQL.
 
+mod compare;
 mod export;
+mod missing;
 mod moves;
 pub mod report;
 mod table;
@@ -11,6 +14,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use datafusion::arrow::util::pretty::pretty_format_batches;
+use tidegauge_flow::KeySchema;
 use tidegauge_flow::time::rfc3339;
 use tidegauge_score::import::import_files;
 use tidegauge_score::{About, ModelEntry};
@@ -18,6 +22,7 @@ use tidegauge_score::{About, ModelEntry};
 pub use self::table::table;
 use self::table::{Row, batch};
 
+use super::history::range;
 use super::load;
 use crate::cli::Models;
 use crate::clock;
@@ -36,6 +41,10 @@ pub fn run(args: Models) -> Result<ExitCode> {
         Models::Report { version, configured } => report::show(&load(&configured)?, version),
         Models::Rollback { name, configured } => {
             moves::rollback(&load(&configured)?, name.as_deref())
+        }
+        Models::Missing(configured) => missing::run(&load(&configured)?),
+        Models::Compare { configured, from, to } => {
+            compare::run(&load(&configured)?, range(from.as_deref(), to.as_deref())?)
         }
         Models::Export { folder, format, version, configured } => {
             export::run(&load(&configured)?, &folder, format, version)
@@ -63,12 +72,23 @@ pub fn publish(
     about: impl Into<About>,
     alias: Option<String>,
 ) -> Result<ExitCode> {
-    let registry = pipeline::registry(config)?;
     let alias = alias.unwrap_or_else(|| config.models.alias.clone());
+    publish_for(config, &config.event.key, entries, about, &alias)
+}
+
+/// The same for models that are named by other key columns than sensors.
+pub fn publish_for(
+    config: &Config,
+    key: &KeySchema,
+    entries: Vec<ModelEntry>,
+    about: impl Into<About>,
+    alias: &str,
+) -> Result<ExitCode> {
+    let registry = pipeline::registry(config)?;
     let (about, count) = (about.into(), entries.len());
     let note = about.note.clone();
     // Sensors that the new set lacks keep the models that they have.
-    let version = registry.advance(&alias, &config.event.key, &entries, about, clock::now_us())?;
+    let version = registry.advance(alias, key, &entries, about, clock::now_us())?;
     say!("{note} {count} models as set {version}; {alias} is set {version} now");
     Ok(ExitCode::SUCCESS)
 }

@@ -29,10 +29,17 @@ pub fn rollback(config: &Config, name: Option<&str>) -> Result<ExitCode> {
 fn move_to(config: &Config, registry: &Registry, name: &str, version: u64) -> Result<ExitCode> {
     // Models that don't fit this configuration must not come into force.
     let models = Some(registry.models(version)?);
-    let is_onset = config.models.onset.as_ref().is_some_and(|onset| onset.alias == name);
-    let newest = match is_onset {
-        true => Newest { onset: models, ..Newest::default() },
-        false => Newest { champion: models, ..Newest::default() },
+    let settings = &config.models;
+    let is_onset = settings.onset.as_ref().is_some_and(|onset| onset.alias == name);
+    let newest = match name {
+        _ if is_onset => Newest { onset: models, ..Newest::default() },
+        _ if settings.challenger.as_deref() == Some(name) => {
+            Newest { challenger: models, ..Newest::default() }
+        }
+        _ if settings.group_alias() == Some(name) => {
+            Newest { fallback: models, ..Newest::default() }
+        }
+        _ => Newest { champion: models, ..Newest::default() },
     };
     pipeline::scorer(config, &*pipeline::plan(config)?, newest)
         .with_context(|| format!("set {version} does not fit this configuration"))?;
