@@ -31,6 +31,8 @@ fn fm_46_a_challenger_is_taken_up_with_the_next_epoch_and_the_record_names_it() 
     lane.drain().expect("drains");
     lane.commit(1).expect("commits");
     assert_eq!(sets(&lane), [champion, first]);
+    // The challenger calls everything anomalous, the champion nothing.
+    assert_eq!((lane.metrics.challenged.get(), lane.metrics.agreed.get()), (3, 0));
     let said = bench.select(
         "SELECT CAST(coalesce(challenger_set, 0) AS BIGINT) AS set, \
          challenger_is_anomaly IS NULL AS silent FROM predictions ORDER BY window_end",
