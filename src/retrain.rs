@@ -32,6 +32,8 @@ const SENSORS_AT_ONCE: usize = 32;
 const MOVES: usize = 20;
 /// Moves of each alias that are kept, with the sets that they lead to.
 const MOVES_KEPT: usize = 100;
+/// Publications after which old sets are looked for.
+const PRUNE_EVERY: u64 = 10;
 /// Ends of ranges that are remembered.
 const DONE_MAX: usize = 64;
 
@@ -60,6 +62,7 @@ pub struct Retrainer {
     pool: rayon::ThreadPool,
     /// Ends of ranges that need nothing more.
     done: BTreeSet<i64>,
+    publications: u64,
 }
 
 impl Retrainer {
@@ -81,6 +84,7 @@ impl Retrainer {
             delay_us: micros(delay),
             pool: pool.context("cannot start the threads that train")?,
             done: BTreeSet::new(),
+            publications: 0,
         })
     }
 
@@ -106,6 +110,9 @@ impl Retrainer {
         let looked = self.train(range, now, end)?;
         if looked != Looked::Ended {
             self.finish(to);
+        }
+        if let Looked::Published { .. } = looked {
+            self.prune();
         }
         Ok(looked)
     }
@@ -136,14 +143,19 @@ impl Retrainer {
             schedule: Some(self.settings.schedule.text().to_string()),
             ..TrainingRun::of(&report, range.from, range.to)
         };
-        for skipped in &run.named {
-            tracing::debug!(sensor = skipped.sensor, reason = skipped.what, "not trained");
-        }
         let (trained, skipped) = (report.entries.len(), report.skipped.len());
         self.pipeline.metrics.trainings.models.inc_by(trained as u64);
         self.pipeline.metrics.trainings.skipped.inc_by(skipped as u64);
+        let shown = range.text();
+        let shown = shown.trim_start();
         if report.entries.is_empty() {
-            tracing::warn!(range = range.text(), skipped, "no sensor could be trained");
+            match run.named.first() {
+                None => tracing::info!(range = shown, "no windows to train on"),
+                Some(first) => {
+                    let (sensor, reason) = (&first.sensor, &first.what);
+                    tracing::warn!(range = shown, skipped, sensor, reason, "no sensor is trained");
+                }
+            }
             return Ok(Looked::Nothing);
         }
         // Another process may have been quicker: the same models need not be there twice.
@@ -154,10 +166,7 @@ impl Retrainer {
         let (registry, alias) = (&self.pipeline.registry, &self.settings.alias);
         let about = About { note: "trained on schedule".into(), training: Some(run) };
         let set = registry.advance(alias, &config.event.key, &report.entries, about, now)?;
-        if let Err(error) = registry.prune(MOVES_KEPT) {
-            tracing::warn!(%error, "old model sets stay; it is tried again");
-        }
-        tracing::info!(set, alias, trained, skipped, range = range.text(), "trained on schedule");
+        tracing::info!(set, alias, trained, skipped, range = shown, "trained on schedule");
         Ok(Looked::Published { set, trained, skipped })
     }
 
@@ -186,6 +195,15 @@ impl Retrainer {
         self.done.insert(to);
         if self.done.len() > DONE_MAX {
             self.done.pop_first();
+        }
+    }
+
+    fn prune(&mut self) {
+        self.publications += 1;
+        if self.publications.is_multiple_of(PRUNE_EVERY)
+            && let Err(error) = self.pipeline.registry.prune(MOVES_KEPT)
+        {
+            tracing::warn!(%error, "old model sets stay; it is tried again");
         }
     }
 

@@ -163,7 +163,7 @@ impl Trainer {
 
     /// A round that fits nothing more once the end has come: those sensors are due in the next life.
     fn round_until(&mut self, end: &End) -> Result<Round> {
-        let mut round = Round { rows: self.read_new()?, ..Round::default() };
+        let mut round = Round { rows: self.read_new(end)?, ..Round::default() };
         while round.fitted + round.failed < FITS_MAX && self.follower.due() > 0 && !end.has_come() {
             self.fit_some(&mut round);
         }
@@ -213,8 +213,8 @@ impl Trainer {
     ///
     /// *Bounded*: files are read in the order of their first windows, and rows are told as soon as no file
     /// that comes can have earlier ones. So memory has the rows of files that overlap in time: of a
-    /// compacted lake a day of each lane.
-    fn read_new(&mut self) -> Result<usize> {
+    /// compacted lake a day of each lane. Once the end has come it is left as it is: there is no next round.
+    fn read_new(&mut self, end: &End) -> Result<usize> {
         let pipeline = self.pipeline.clone();
         let reader = pipeline.lake().reader();
         let view = reader.view()?;
@@ -223,6 +223,9 @@ impl Trainer {
         files.sort_by_key(|file| first(file));
         let (mut rows, mut told) = (Vec::new(), 0);
         for (at, file) in files.iter().enumerate() {
+            if end.has_come() {
+                return Ok(told);
+            }
             let read = self.read_file(reader, file, &mut rows);
             if let Err(error) = read {
                 if told > 0 {

@@ -1,5 +1,6 @@
 //! What came of trainings: what `train` and `models report` print and SQL reads as the table `trainings`.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -89,13 +90,13 @@ pub fn table(registry: &Registry) -> Result<RecordBatch> {
 fn lines(registry: &Registry, version: u64, run: &TrainingRun) -> Result<Vec<Line>> {
     let set = registry.load(version)?;
     let mut lines: Vec<Line> = run.named.iter().map(skipped).collect();
-    let is_skipped = |sensor: &str| run.named.iter().any(|skipped| skipped.sensor == sensor);
+    let named: BTreeSet<&str> = run.named.iter().map(|named| named.sensor.as_str()).collect();
     for entry in set.entries() {
         let is_in_range = entry.training.is_some_and(|training| {
             run.from_us.is_none_or(|from| training.from_us > from)
                 && run.to_us.is_none_or(|to| training.to_us <= to)
         });
-        let is_new = is_in_range && !is_skipped(&entry.key.to_string());
+        let is_new = is_in_range && !named.contains(entry.key.to_string().as_str());
         lines.push(of_model(entry, if is_new { "trained" } else { "kept" }));
     }
     Ok(lines)
