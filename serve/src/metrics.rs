@@ -5,6 +5,7 @@
 //! show a lane that another process has. Counting costs one atomic addition: names are resolved
 //! once.
 
+mod drift;
 mod lane;
 mod process;
 mod refits;
@@ -19,6 +20,7 @@ use prometheus::{
 };
 
 use crate::ServeError;
+pub use drift::{DriftCounts, DriftMetrics};
 use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
 use process::Process;
@@ -43,6 +45,8 @@ pub struct Metrics {
     pub commit_stall_seconds: Histogram,
     /// Models that an alias means and that could not be put in force.
     pub model_reload_failures: IntCounter,
+    /// What checks for drift find.
+    pub drift: DriftMetrics,
     /// The trainer's.
     pub refits: RefitMetrics,
     /// Offsets that lanes went past without reading, because the broker has not got them.
@@ -159,6 +163,7 @@ impl Metrics {
             commit_seconds,
             commit_stall_seconds,
             model_reload_failures,
+            drift: DriftMetrics::register(&registry)?,
             refits: RefitMetrics::register(&registry)?,
             skipped_offsets,
             lanes_waiting: gauge(
