@@ -93,7 +93,10 @@ fn tell(report: &Report) {
     if report.skipped.len() > NAMED_MAX {
         say!("and {} sensors more", report.skipped.len() - NAMED_MAX);
     }
-    let rates = report.entries.iter().filter_map(|e| Some((e.training?.false_alarm_rate?, &e.key)));
+    let rates = report
+        .entries
+        .iter()
+        .filter_map(|e| Some((e.training.as_ref()?.false_alarm_rate?, &e.key)));
     if let Some((rate, sensor)) = rates.max_by(|a, b| a.0.total_cmp(&b.0)) {
         let rate = rate * 100.0;
         say!("highest false-alarm rate on held-out windows: {rate:.2} %, of sensor {sensor}");

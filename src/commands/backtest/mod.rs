@@ -94,6 +94,7 @@ fn tries(config: &Config, training: TrainingRows) -> Result<Tries> {
         training,
         onset: onset.map(|onset| (onset.settings.clone(), onset.refit.clone())),
         min_readings: config.models.min_readings,
+        left_out: Vec::new(),
     })
 }
 
