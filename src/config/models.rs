@@ -6,6 +6,8 @@ use std::time::Duration;
 use tidegauge_score::train::{ROWS_MOST, Threshold, TrainOptions};
 use tidegauge_score::{Kind, OnsetSettings, RefitOptions};
 
+use super::device::{Device, device};
+use super::drift::{Drift, drift};
 use super::reader::Reader;
 use super::sections::check_url;
 
@@ -24,6 +26,8 @@ pub struct Models {
     pub onset: Option<Onset>,
     /// ONNX Runtime's library; `None`: as its environment variable says, or where the system looks.
     pub onnx_runtime: Option<PathBuf>,
+    pub drift: Drift,
+    pub device: Option<Device>,
 }
 
 /// How models are trained, as far as it is said.
@@ -89,6 +93,8 @@ pub(super) fn models(reader: &mut Reader) -> Models {
         train: train(reader),
         onset,
         onnx_runtime: reader.text("models.onnx_runtime").map(PathBuf::from),
+        drift: drift(reader),
+        device: device(reader),
     }
 }
 

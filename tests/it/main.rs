@@ -22,4 +22,5 @@ mod stores;
 mod tidy;
 mod time;
 mod upgrade;
+mod watch;
 mod worker;
