@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-/// How long the end of the process waits for a round that is under way.
+/// Time enough for what is nearly done.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Work that is done in rounds.
@@ -21,6 +21,11 @@ pub trait Work: Send + 'static {
 
     /// How long before the first round.
     fn first(&self) -> Duration;
+
+    /// How long the end of the process waits for a round that is under way.
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
 
     /// One round, and how long to wait before the next one. Whatever goes wrong is told in there. Looks
     /// now and then whether it is to end, and then does not go on.
@@ -46,6 +51,7 @@ impl End {
 /// The thread; told to end when this is dropped.
 pub struct Background {
     name: &'static str,
+    patience: Duration,
     end: End,
     wakes: Option<Sender<()>>,
     done: Receiver<()>,
@@ -58,7 +64,7 @@ impl Background {
     pub fn start(mut work: impl Work) -> Result<Self> {
         let (wakes, woken) = bounded::<()>(0);
         let (ends, done) = bounded::<()>(0);
-        let (name, end) = (work.name(), End::default());
+        let (name, patience, end) = (work.name(), work.patience(), End::default());
         let ours = end.clone();
         let body = move || {
             // Its going tells that the thread has ended, however it did.
@@ -70,7 +76,7 @@ impl Background {
         };
         let spawned = std::thread::Builder::new().name(name.into()).spawn(body);
         let thread = spawned.with_context(|| format!("cannot start the thread of the {name}"))?;
-        Ok(Self { name, end, wakes: Some(wakes), done, thread })
+        Ok(Self { name, patience, end, wakes: Some(wakes), done, thread })
     }
 
     /// Whether it has ended by itself, which only a bug can do.
@@ -83,7 +89,7 @@ impl Drop for Background {
     fn drop(&mut self) {
         self.end.come();
         self.wakes.take();
-        if let Err(RecvTimeoutError::Timeout) = self.done.recv_timeout(PATIENCE) {
+        if let Err(RecvTimeoutError::Timeout) = self.done.recv_timeout(self.patience) {
             tracing::warn!(work = self.name, "its round is not done and is given up");
         }
     }

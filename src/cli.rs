@@ -1,6 +1,7 @@
 //! The command line: what there is to say, with an example each.
 
 mod models;
+mod watch;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 pub use self::models::{Backtest, ExportFormat, Models, Train};
+pub use self::watch::{Drift, LabelArgs, LabelVerb};
 use crate::config::units;
 
 /// Per-sensor anomaly detection on windows of a stream, each reading counted once.
@@ -87,6 +89,16 @@ pub enum Command {
         after_help = "Example:\n  tidegauge models import models/ -c tidegauge.toml"
     )]
     Models(Models),
+    /// Compare what models see of late with what they were trained on, sensor by sensor
+    #[command(
+        after_help = "Examples:\n  tidegauge drift -c tidegauge.toml\n  tidegauge drift -c tidegauge.toml --last 1d"
+    )]
+    Drift(Drift),
+    /// Mark what windows were, a true anomaly or a false alarm; list labels, and what became of them
+    #[command(
+        after_help = "Examples:\n  tidegauge label true -c tidegauge.toml --sensor 1,4 --from 2026-01-31T12:00:00Z --to 2026-01-31T12:30:00Z --note \"pump stopped\"\n  tidegauge label report -c tidegauge.toml"
+    )]
+    Label(LabelArgs),
     /// Publish simulated sensors, or replay a file, to Kafka or to a file
     #[command(
         after_help = "Examples:\n  tidegauge simulate --brokers 127.0.0.1:9092 --topic sensors --create 4 --seconds 60\n  tidegauge simulate --brokers 127.0.0.1:9092 --topic sensors --replay readings.csv --speed 10"

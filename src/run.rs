@@ -11,8 +11,10 @@ use tidegauge_ingest::kafka::{
 };
 use tidegauge_serve::{Health, Server};
 
+use crate::background::Background;
 use crate::config::{self, Config, LaneMode, SourceKind};
 use crate::control::{Control, OpenWindows};
+use crate::drift::DriftWatch;
 use crate::files;
 use crate::maintenance::{self, Maintenance};
 use crate::pipeline::{Pipeline, Totals};
@@ -50,6 +52,7 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     let server = server.transpose()?;
     let maintenance = Maintenance::start(&pipeline)?;
     let trainer = trainer::start(&pipeline, Place::Run)?;
+    let drift = DriftWatch::new(&pipeline).map(Background::start).transpose()?;
     let result = match pipeline.config.source.kind {
         SourceKind::Kafka => run_kafka(&pipeline, until, signals, &health),
         SourceKind::Files => {
@@ -64,7 +67,7 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     if let Some(server) = server {
         server.stop();
     }
-    drop((maintenance, trainer));
+    drop((maintenance, trainer, drift));
     result?;
     if matches!(until, Until::Idle(..)) || pipeline.config.source.kind == SourceKind::Files {
         maintenance::catch_up(&pipeline);

@@ -1,5 +1,9 @@
-//! A lake's tables for SQL: predictions, late, rejects, models, commits. Only what the ledger names.
+//! A lake's tables for SQL: predictions, late, rejects, models, commits, labels, devices. Of rows only what the
+//! ledger names.
 
+mod devices;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -20,17 +24,20 @@ use tidegauge_sink::{
     Generation, Kind, Lake, ObjectStore, Reader, Record, Storage, Table, View, is_object_url,
 };
 
+use crate::config::Device;
+use crate::labels;
 use crate::pipeline;
 
 /// A session with those tables of the lake at `url` that a statement names. `models` is the registry to
-/// show.
+/// show, `device` what makes devices of sensors.
 ///
 /// # Errors
-/// When there is no lake, or its ledger can't be read.
+/// When there is no lake, its ledger can't be read, or `devices` is named and nothing says what they are.
 pub async fn session(
     url: &str,
     storage: &Storage,
     models: &tidegauge_score::Registry,
+    device: Option<&Device>,
     sql: &str,
 ) -> Result<SessionContext> {
     let store = pipeline::existing_store(url, storage)?;
@@ -38,10 +45,13 @@ pub async fn session(
     let mut config = SessionConfig::new();
     config.options_mut().execution.time_zone = Some("UTC".into());
     let context = SessionContext::new_with_config(config);
-    let named = named(&context, sql);
+    let tables = named(&context, sql);
+    let named = |name: &str| tables.as_ref().is_none_or(|tables| tables.contains(name));
     let root = root(&context, url, storage)?;
     let view = reader.view()?;
-    for table in Table::ALL.into_iter().filter(|table| named(table.as_str())) {
+    let is_needed =
+        |table: &Table| named(table.as_str()) || (*table == Table::Predictions && named("devices"));
+    for table in Table::ALL.into_iter().filter(is_needed) {
         register_files(&context, &reader, &view, &root, table).await?;
     }
     if named("commits") {
@@ -53,6 +63,21 @@ pub async fn session(
     if named("trainings") {
         let trainings = crate::commands::models::report::table(models)?;
         context.register_batch("trainings", trainings)?;
+    }
+    if named("labels") {
+        let labels = labels::table(store, reader.generation())?;
+        context.register_batch("labels", labels)?;
+    }
+    match device {
+        Some(device) if named("devices") => {
+            devices::add(&context, device, reader.generation()).await?;
+        }
+        None if tables.is_some_and(|tables| tables.contains("devices")) => {
+            anyhow::bail!(
+                "the table devices needs -c FILE, with [models.device] by = [\"…\"] in it"
+            );
+        }
+        _ => {}
     }
     Ok(context)
 }
@@ -69,16 +94,13 @@ fn root(context: &SessionContext, url: &str, storage: &Storage) -> Result<String
     Ok(path.to_string_lossy().trim_end_matches('/').to_owned())
 }
 
-/// Which tables a statement names. One that cannot be taken apart may name any: planning tells what is
+/// Which tables a statement names. One that cannot be taken apart (`None`) may name any: planning tells what is
 /// wrong with it.
-fn named(context: &SessionContext, sql: &str) -> impl Fn(&str) -> bool + use<> {
+fn named(context: &SessionContext, sql: &str) -> Option<BTreeSet<String>> {
     let state = context.state();
     let statement = state.sql_to_statement(sql, &datafusion::config::Dialect::Generic);
-    let tables = statement.and_then(|statement| state.resolve_table_references(&statement)).ok();
-    move |name: &str| {
-        let is = |table: &datafusion::common::TableReference| table.table() == name;
-        tables.as_ref().is_none_or(|tables| tables.iter().any(is))
-    }
+    let tables = statement.and_then(|statement| state.resolve_table_references(&statement)).ok()?;
+    Some(tables.iter().map(|table| table.table().to_owned()).collect())
 }
 
 async fn register_files(

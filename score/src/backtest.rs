@@ -4,15 +4,18 @@
 //! models are fitted anew as the rows go by, each in force from the row after its last one on. Features,
 //! scores and verdicts come from the [`Scorer`] that a stream has.
 
+mod event;
 mod group;
+
+pub use event::Event;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use rayon::prelude::*;
-use tidegauge_flow::{KeySchema, KeyValue, SensorId, SensorKey, Sensors, WindowRows};
+use tidegauge_flow::{KeySchema, KeyValue, SensorId, SensorKey, Sensors, WindowRows, names};
 
 use crate::entry::ModelEntry;
 use crate::error::ScoreError;
@@ -45,6 +48,8 @@ pub struct Backtest {
     pub onset: Option<(OnsetSettings, RefitOptions)>,
     /// Windows of fewer readings are not scored.
     pub min_readings: u64,
+    /// Windows that train no champion: something was wrong then.
+    pub left_out: Vec<Event>,
 }
 
 /// How many of a sensor's first rows train.
@@ -115,7 +120,7 @@ impl Backtest {
         let training_rows = self.training.of(rows.len() as u64);
         let mut scorer = self.scorer(training_rows.max(ROWS_LEAST))?;
         let base = scorer.base_rows(key, &rows.batch)?;
-        let champion = self.champion(&scorer, &base, training_rows as usize)?;
+        let champion = self.champion(&scorer, &base, training_rows as usize, length_us(rows))?;
         let mut refits = self.refits(&scorer, &base, training_rows.max(ROWS_LEAST))?;
         let counted = (refits.len() as u64, refits.iter().filter(|r| r.1.is_err()).count() as u64);
         let sensors = self.only(&base.key);
@@ -164,6 +169,7 @@ impl Backtest {
         scorer: &Scorer,
         base: &SensorRows,
         rows: usize,
+        length_us: i64,
     ) -> Result<Result<ModelEntry, SkipReason>, ScoreError> {
         let width = scorer.columns().len();
         let known = SensorRows {
@@ -171,12 +177,24 @@ impl Backtest {
             window_end_us: base.window_end_us[..rows].to_vec(),
             rows: base.rows[..rows * width].to_vec(),
         };
-        let known = scorer.features_of(&known, true);
+        let mut known = scorer.features_of(&known, true);
+        self.leave_out(&mut known, length_us);
         let report = train_by(scorer.features(), &[known], &self.train, &|_| {})?;
         let skipped = report.skipped.into_iter().next();
         let why = || SkipReason::NotFitted("nothing came of it".into());
         let skipped = skipped.map_or_else(why, |(_, reason)| reason);
         Ok(report.entries.into_iter().next().ok_or(skipped))
+    }
+
+    /// Makes rows that something was wrong with such that training leaves them out.
+    fn leave_out(&self, known: &mut SensorRows, length_us: i64) {
+        let events: Vec<&Event> = self.left_out.iter().filter(|e| e.is_of(&known.key)).collect();
+        let width = known.rows.len() / known.window_end_us.len().max(1);
+        for (row, end_us) in known.window_end_us.iter().enumerate() {
+            if events.iter().any(|event| event.holds(end_us - length_us, *end_us)) {
+                known.rows[row * width..(row + 1) * width].fill(f64::NAN);
+            }
+        }
     }
 
     /// The onset view's models with the row from which on each is in force, rising.
@@ -217,6 +235,16 @@ impl Backtest {
 }
 
 type Refits = Vec<(usize, Result<ModelEntry, SkipReason>)>;
+
+/// How long windows are, microseconds: all those of a query are equally long.
+fn length_us(rows: &WindowRows) -> i64 {
+    let of = |name: &str| {
+        let column = rows.batch.column_by_name(name)?;
+        column.as_primitive_opt::<TimestampMicrosecondType>()?.iter().next()?
+    };
+    let (start, end) = (of(names::WINDOW_START), of(names::WINDOW_END));
+    end.zip(start).map_or(0, |(end, start)| end - start)
+}
 
 /// Consecutive rows, of sensor 0.
 fn part(rows: &WindowRows, from: usize, until: usize) -> WindowRows {

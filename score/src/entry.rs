@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use tidegauge_flow::{KeyValue, SensorKey};
 
 use crate::calibration::Calibration;
+use crate::drift::Distribution;
 use crate::error::ScoreError;
 use crate::model::{Model, ModelParams};
 use crate::svm::SvmScore;
@@ -30,7 +31,7 @@ pub struct ModelEntry {
 }
 
 /// What a model was trained on.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TrainingSummary {
     /// First `window_end` of the rows, microseconds since 1970 in UTC.
     pub from_us: i64,
@@ -43,6 +44,9 @@ pub struct TrainingSummary {
     /// Share of held-out normal windows that score at least the threshold; not known of models that
     /// are fitted on all there is.
     pub false_alarm_rate: Option<f64>,
+    /// What the rows that were used were like, feature by feature; not known of models that are fitted anew
+    /// and of those that earlier versions trained.
+    pub distribution: Option<Distribution>,
 }
 
 impl ModelEntry {
@@ -62,11 +66,13 @@ impl ModelEntry {
         if !self.threshold.is_finite() {
             return refuse(format!("its threshold is {}", self.threshold));
         }
-        match self.training {
-            Some(TrainingSummary { false_alarm_rate: Some(rate), .. })
-                if !(0.0..=1.0).contains(&rate) =>
-            {
-                refuse(format!("its false-alarm rate is {rate}"))
+        let Some(training) = &self.training else { return Ok(()) };
+        if let Some(rate) = training.false_alarm_rate.filter(|rate| !(0.0..=1.0).contains(rate)) {
+            return refuse(format!("its false-alarm rate is {rate}"));
+        }
+        match training.distribution.as_ref().map(|bins| bins.len()) {
+            Some(known) if known != width + 1 => {
+                refuse(format!("it has {width} features and {known} distributions"))
             }
             _ => Ok(()),
         }
@@ -122,6 +128,11 @@ impl ModelEntry {
             let words = [t.from_us as u64, t.to_us as u64, t.rows, t.rows_used];
             words.into_iter().for_each(|word| hasher.word(word));
             t.false_alarm_rate.iter().for_each(|rate| hasher.numbers(&[*rate]));
+            for bins in t.distribution.iter().flat_map(|all| all.iter()) {
+                hasher.numbers(bins.quantiles());
+                hasher.word(bins.counts().len() as u64);
+                bins.counts().iter().for_each(|count| hasher.word(*count));
+            }
         }
         hasher.text(&self.source);
         hex(&hasher.0.finalize())

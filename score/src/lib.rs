@@ -9,6 +9,7 @@
 pub mod backtest;
 pub mod calibration;
 pub mod context;
+pub mod drift;
 pub mod entry;
 pub mod error;
 mod exact;
@@ -28,8 +29,9 @@ pub mod set;
 pub mod svm;
 pub mod train;
 
-pub use backtest::{Backtest, TrainingRows, Tried};
+pub use backtest::{Backtest, Event, TrainingRows, Tried};
 pub use calibration::Calibration;
+pub use drift::{Drifted, Unknown, Verdict};
 pub use entry::{ModelEntry, TrainingSummary};
 pub use error::ScoreError;
 pub use export::{export_libsvm, export_onnx, key_to_name};

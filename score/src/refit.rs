@@ -137,7 +137,7 @@ impl Refitter {
     /// Takes up where this model was fitted, in an earlier life: rows up to there are told again, and
     /// nothing is due before the fit that would have come next. Another kind of model is not looked at.
     pub fn resume(&mut self, last: &ModelEntry) {
-        let (ModelParams::OneClassSvm(svm), Some(training)) = (&last.model, last.training) else {
+        let (ModelParams::OneClassSvm(svm), Some(training)) = (&last.model, &last.training) else {
             return;
         };
         if svm.width() == self.fitter.width {
@@ -235,6 +235,7 @@ impl Refitter {
             rows: self.seen,
             rows_used: (rows.len() / width) as u64,
             false_alarm_rate: None,
+            distribution: None,
         };
         let entry = ModelEntry {
             key: self.key.clone(),

@@ -213,6 +213,11 @@ impl Scorer {
         self.champion.features.expressions().iter().any(|feature| feature.looks_back())
     }
 
+    /// Of each feature that models see, how many rows it is made of; `None` of those that follow the clock.
+    pub fn spans(&self) -> Vec<Option<usize>> {
+        self.champion.features.expressions().iter().map(|feature| feature.span()).collect()
+    }
+
     /// How the onset view judges, and the features that it sees.
     pub(crate) fn onset_settings(&self) -> Option<(&OnsetSettings, &[Expression])> {
         let onset = self.onset.as_ref()?;

@@ -17,8 +17,8 @@ use crate::entry::ModelEntry;
 use crate::error::ScoreError;
 
 /// The version of the file format that this code writes. It reads version 1 too, which knew one kind
-/// of model and one kind of score.
-pub const FORMAT: u32 = 2;
+/// of model and one kind of score, and version 2, which did not hold what training rows were like.
+pub const FORMAT: u32 = 3;
 
 /// Most models that one set may hold.
 pub const MAX_ENTRIES: usize = 10_000_000;

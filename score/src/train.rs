@@ -22,6 +22,7 @@ use tidegauge_flow::SensorKey;
 use self::samples::Samples;
 use self::threshold::{Deviations, HeldOut};
 use crate::calibration::Calibration;
+use crate::drift;
 use crate::entry::{ModelEntry, TrainingSummary};
 use crate::error::ScoreError;
 use crate::gaussian::GaussianParams;
@@ -255,6 +256,7 @@ fn train_sensor(
         rows: samples.rows as u64,
         rows_used: (samples.standardised.len() / samples.width()) as u64,
         false_alarm_rate: Some(held_out.share_from(threshold * unit)),
+        distribution: drift::distribution(&model, &samples.values).map_err(not_fitted)?,
     };
     let entry = ModelEntry {
         key: rows.key.clone(),

@@ -16,7 +16,9 @@ use thiserror::Error;
 
 pub use health::Health;
 pub use http::Server;
-pub use metrics::{Dropped, LaneLabels, LaneMetrics, Metrics, RefitMetrics, UpkeepMetrics};
+pub use metrics::{
+    DriftCounts, Dropped, LaneLabels, LaneMetrics, Metrics, RefitMetrics, UpkeepMetrics,
+};
 
 /// Why the server or its metrics could not be set up.
 #[derive(Debug, Error)]

@@ -5,6 +5,7 @@
 //! show a lane that another process has. Counting costs one atomic addition: names are resolved
 //! once.
 
+mod drift;
 mod lane;
 mod process;
 mod refits;
@@ -20,6 +21,7 @@ use prometheus::{
 };
 
 use crate::ServeError;
+pub use drift::{DriftCounts, DriftMetrics};
 use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
 use process::Process;
@@ -45,6 +47,8 @@ pub struct Metrics {
     pub commit_stall_seconds: Histogram,
     /// Models that an alias means and that could not be put in force.
     pub model_reload_failures: IntCounter,
+    /// What checks for drift find.
+    pub drift: DriftMetrics,
     /// The trainer's.
     pub refits: RefitMetrics,
     /// Those of trainings on a schedule.
@@ -163,6 +167,7 @@ impl Metrics {
             commit_seconds,
             commit_stall_seconds,
             model_reload_failures,
+            drift: DriftMetrics::register(&registry)?,
             refits: RefitMetrics::register(&registry)?,
             trainings: TrainingMetrics::register(&registry)?,
             skipped_offsets,

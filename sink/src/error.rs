@@ -81,6 +81,12 @@ pub enum LakeError {
         /// What was asked and what would be right.
         what: String,
     },
+    /// A label cannot be made.
+    #[error("the label is not made: {what}")]
+    Label {
+        /// What is wrong with it, or what to do.
+        what: String,
+    },
     /// Rows could not be encoded, or a file is no Parquet file.
     #[error("{path} cannot be encoded or read as parquet: {source}")]
     Parquet {

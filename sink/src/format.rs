@@ -6,6 +6,7 @@
 
 pub(crate) mod generation;
 pub(crate) mod intent;
+pub(crate) mod label;
 pub(crate) mod mark;
 mod parts;
 pub(crate) mod record;

@@ -18,6 +18,7 @@ pub(crate) const STATE: &str = "_tidegauge/state/";
 pub(crate) const SUMMARIES: &str = "_tidegauge/summaries/";
 /// Where compacted files lie until they are published. No lane has a name that begins with a dot.
 pub(crate) const COMPACTED: &str = "_tidegauge/staging/.compacted/";
+pub(crate) const LABELS: &str = "_tidegauge/labels/";
 pub(crate) const MARK: &str = "_tidegauge/verified/mark.json";
 
 /// Longer lane names would not leave room for the rest of a file name (255 bytes on most systems).

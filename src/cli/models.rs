@@ -53,7 +53,8 @@ pub struct Backtest {
     /// With --train-fraction: at most so many rows
     #[arg(long, value_name = "N", conflicts_with = "train_rows")]
     pub train_rows_max: Option<u64>,
-    /// Known events: a CSV file with the key columns (* for any), start, end
+    /// Known events: a CSV file with the key columns (* for any), start, end; or `lake`, the labels of
+    /// the configured lake
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
 }

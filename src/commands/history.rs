@@ -37,7 +37,7 @@ pub fn range(from: Option<&str>, to: Option<&str>) -> Result<Range> {
 }
 
 impl Range {
-    fn holds(self, end_us: i64) -> bool {
+    pub fn holds(self, end_us: i64) -> bool {
         self.from.is_none_or(|from| end_us > from) && self.to.is_none_or(|to| end_us <= to)
     }
 

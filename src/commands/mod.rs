@@ -5,7 +5,9 @@ mod backtest;
 mod check;
 mod compact;
 mod demo;
+mod drift;
 pub mod history;
+mod label;
 pub mod models;
 pub mod query;
 mod score;
@@ -62,6 +64,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Train(args) => train::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Models(args) => models::run(args),
+        Command::Drift(args) => drift::run(&args),
+        Command::Label(args) => label::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Verify(args) => verify::run(&args),

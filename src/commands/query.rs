@@ -12,27 +12,25 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use tidegauge_sink::Storage;
 
 use crate::cli::{Query, RowFormat};
-use crate::config;
+use crate::config::{self, Device};
 use crate::pipeline;
 use crate::tables;
 
 pub fn run(args: &Query) -> Result<ExitCode> {
-    let (lake, storage, registry) = match (&args.lake, &args.config) {
+    let (lake, storage, registry, device) = match (&args.lake, &args.config) {
         (Some(lake), _) => {
             let storage = Storage::default();
             let store = pipeline::existing_store(lake, &storage)?;
-            (lake.clone(), storage, pipeline::registry_of(store))
+            (lake.clone(), storage, pipeline::registry_of(store), None)
         }
         (None, Some(path)) => {
             let config = config::load(path, &[])?;
-            {
-                let registry = pipeline::registry(&config)?;
-                (config.lake.url, config.lake.storage, registry)
-            }
+            let registry = pipeline::registry(&config)?;
+            (config.lake.url, config.lake.storage, registry, config.models.device)
         }
         (None, None) => unreachable!("the command line requires one of them"),
     };
-    let batches = select(&lake, &storage, &registry, &args.sql)?;
+    let batches = select_with(&lake, &storage, &registry, device.as_ref(), &args.sql)?;
     print(&batches, args.format)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -44,9 +42,19 @@ pub fn select(
     registry: &tidegauge_score::Registry,
     sql: &str,
 ) -> Result<Vec<RecordBatch>> {
+    select_with(lake, storage, registry, None, sql)
+}
+
+fn select_with(
+    lake: &str,
+    storage: &Storage,
+    registry: &tidegauge_score::Registry,
+    device: Option<&Device>,
+    sql: &str,
+) -> Result<Vec<RecordBatch>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let session = tables::session(lake, storage, registry, sql).await?;
+        let session = tables::session(lake, storage, registry, device, sql).await?;
         let frame = session.sql(sql).await.context("the statement is not valid")?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let mut batches = frame.collect().await.context("the statement failed")?;

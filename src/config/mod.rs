@@ -1,5 +1,7 @@
 //! The configuration: one TOML file, then environment, then flags; all mistakes reported at once.
 
+mod device;
+mod drift;
 mod fallback;
 mod load;
 mod models;
@@ -23,6 +25,8 @@ use tidegauge_ingest::EventMapping;
 pub use tidegauge_sink::LaneMode;
 use tidegauge_sink::Storage;
 
+pub use self::device::Device;
+pub use self::drift::Drift;
 pub use self::fallback::Fallback;
 pub use self::load::{load, parse};
 pub use self::models::{Models, Onset};

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tidegauge_flow::KeySchema;
 use tidegauge_score::{OnsetSettings, RefitOptions, Views};
 
+use super::device::{Device, device};
+use super::drift::{Drift, drift};
 use super::fallback::{Fallback, fallback};
 use super::reader::Reader;
 use super::sections::check_url;
@@ -34,6 +36,8 @@ pub struct Models {
     pub fallback: Option<Fallback>,
     /// ONNX Runtime's library; `None`: as its environment variable says, or where the system looks.
     pub onnx_runtime: Option<PathBuf>,
+    pub drift: Drift,
+    pub device: Option<Device>,
 }
 
 impl Models {
@@ -97,6 +101,8 @@ pub(super) fn models(reader: &mut Reader, key: Option<&KeySchema>) -> Models {
         challenger,
         fallback,
         onnx_runtime: reader.text("models.onnx_runtime").map(PathBuf::from),
+        drift: drift(reader),
+        device: device(reader),
     }
 }
 

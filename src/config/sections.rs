@@ -10,6 +10,7 @@ use tidegauge_ingest::{EventMapping, Limits, TimeFormat};
 use tidegauge_sink::{Patience, Storage, check_object_url, is_object_url};
 use toml::Value;
 
+use super::device::check as check_device;
 use super::models::models;
 use super::policy::policy;
 use super::reader::Reader;
@@ -33,6 +34,9 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let mut event = event(reader);
     let window = window(reader, &source, event.as_mut());
     let models = models(reader, event.as_ref().map(|event| event.key.as_ref()));
+    if let (Some(device), Some(event)) = (&models.device, &event) {
+        check_device(reader, device, &event.key);
+    }
     let lake = LakeSettings {
         url: reader.text_or("lake.url", "lake"),
         storage: storage(reader),

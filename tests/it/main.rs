@@ -24,4 +24,5 @@ mod tidy;
 mod time;
 mod training;
 mod upgrade;
+mod watch;
 mod worker;

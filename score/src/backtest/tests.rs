@@ -72,6 +72,7 @@ fn backtest(rows: u64) -> Backtest {
         training: TrainingRows::Rows(rows),
         onset: Some((settings, RefitOptions::default())),
         min_readings: 1,
+        left_out: Vec::new(),
     }
 }
 
@@ -156,7 +157,7 @@ fn no_row_is_judged_by_a_model_that_has_seen_it() {
         let score = bits(&tried.predictions, "score");
         assert!(score[..200].iter().all(Option::is_none), "training rows have no score");
         let entry = tried.champion.as_ref().expect("trained");
-        assert_eq!(entry.training.expect("known").rows, 200);
+        assert_eq!(entry.training.as_ref().expect("known").rows, 200);
         let novelty = bits(&tried.predictions, "novelty");
         assert!(novelty[..80].iter().all(Option::is_none), "the first fit is after 0.4 x 200 rows");
         // Bad rows of the second sensor count for nothing, so its fits come later.
@@ -187,4 +188,25 @@ fn a_sensor_that_cannot_be_trained_says_why_and_the_others_go_on() {
     assert!(tried[1].champion.is_ok());
     let rows: usize = tried.iter().flat_map(|t| &t.predictions).map(RecordBatch::num_rows).sum();
     assert_eq!(rows, 120);
+}
+
+#[test]
+fn rows_that_something_was_wrong_with_train_no_champion() {
+    let (closed, sensors) = closed(200);
+    let whole = backtest(100).run(&closed, &sensors, &STAMP, &|_| {}).expect("runs");
+    let mut without = backtest(100);
+    // Windows 40 to 49 of the first sensor, each of 30 minutes.
+    let event = |id, from_us, to_us| Event { key: vec![Some(KeyValue::Int(id))], from_us, to_us };
+    without.left_out = vec![event(11, 40 * 30 * MINUTE - 1, 48 * 30 * MINUTE + 1)];
+    (without.onset, without.features) = (None, vec!["mean".into()]);
+    let tried = without.run(&closed, &sensors, &STAMP, &|_| {}).expect("runs");
+    let rows = |tried: &[Tried], of: usize| {
+        let entry = tried[of].champion.as_ref().expect("trained");
+        let training = entry.training.as_ref().expect("known");
+        (training.rows, training.rows_used)
+    };
+    assert_eq!(rows(&tried, 0), (100, 90));
+    // The other one has a bad row of its own among its first hundred.
+    assert_eq!(rows(&tried, 1).1, 99);
+    assert_eq!(rows(&whole, 0).0, 100);
 }

@@ -90,6 +90,16 @@ impl Expression {
         }
     }
 
+    /// How many rows it is made of, as far as they weigh; `None` of the hour of day, which follows the clock
+    /// whatever the sensor does.
+    pub fn span(self) -> Option<usize> {
+        match self {
+            Self::HourSin | Self::HourCos => None,
+            Self::Rolling { what: Rolling::Ewma(span), .. } => Some(span),
+            _ => Some(self.rows()),
+        }
+    }
+
     /// Whether it looks at other rows than its own.
     pub fn looks_back(self) -> bool {
         self.rows() > 1 || matches!(self, Self::SameTimeGap { .. })

@@ -72,7 +72,7 @@ fn a_group_has_one_model_of_all_its_sensors_and_says_how_many_rows_there_were() 
     let report = report.expect("good options");
     let [entry] = &report.entries[..] else { panic!("one model: {report:?}") };
     assert_eq!((&entry.key, entry.source.as_str()), (&device(1), "trained here on 2 sensors"));
-    let training = entry.training.expect("trained");
+    let training = entry.training.as_ref().expect("trained");
     assert_eq!((training.rows, training.rows_used), (800, 300));
     assert_eq!((training.from_us, training.to_us), (0, 496_000_000));
     // Both sensors are normal, what lies between them is not.

@@ -11,6 +11,7 @@ use super::encode::{HEADER, schema};
 use super::run::TRAINING;
 use super::{FORMAT, MAX_ENTRIES, ModelSet, TrainingRun, seal};
 use crate::calibration::Calibration;
+use crate::drift::{self, Bins, Distribution, LEVELS};
 use crate::entry::{ModelEntry, TrainingSummary};
 use crate::error::ScoreError;
 use crate::model::{ModelParams, Stored};
@@ -172,7 +173,7 @@ fn entry(key: &KeySchema, batch: &RecordBatch, row: usize) -> Result<ModelEntry,
         model: model.map_err(|e| of_sensor(&e))?,
         threshold: row.float(2),
         calibration: row.calibration().map_err(|e| of_sensor(&e))?,
-        training: row.training(),
+        training: row.training().map_err(|e| of_sensor(&e))?,
         source: row.text(17),
         key: key.clone(),
     };
@@ -251,13 +252,38 @@ impl Row<'_> {
         Calibration::from_knots(self.list(9), self.list(10), samples).map(Some)
     }
 
-    fn training(&self) -> Option<TrainingSummary> {
-        Some(TrainingSummary {
-            from_us: self.time(12)?,
-            to_us: self.time(13)?,
-            rows: self.count(14)?,
-            rows_used: self.count(15)?,
-            false_alarm_rate: self.columns[16].is_valid(self.row).then(|| self.float(16)),
-        })
+    fn training(&self) -> Result<Option<TrainingSummary>, &'static str> {
+        let distribution = self.distribution()?;
+        let summary = || {
+            Some(TrainingSummary {
+                from_us: self.time(12)?,
+                to_us: self.time(13)?,
+                rows: self.count(14)?,
+                rows_used: self.count(15)?,
+                false_alarm_rate: self.columns[16].is_valid(self.row).then(|| self.float(16)),
+                distribution,
+            })
+        };
+        Ok(summary())
+    }
+
+    /// What training rows were like; sets of earlier formats don't know.
+    fn distribution(&self) -> Result<Option<Distribution>, &'static str> {
+        if !self.columns.get(23).is_some_and(|column| column.is_valid(self.row)) {
+            return Ok(None);
+        }
+        let counts = self.columns[24].as_list::<i32>().value(self.row);
+        let mut counts = counts.as_primitive::<UInt64Type>().values().as_ref();
+        let mut all = Vec::new();
+        for quantiles in self.list(23).chunks(LEVELS) {
+            let width = drift::width(quantiles).min(counts.len());
+            let (own, others) = counts.split_at(width);
+            all.push(Bins::from_stored(quantiles, own)?);
+            counts = others;
+        }
+        match counts.is_empty() {
+            true => Ok(Some(all.into())),
+            false => Err("its training rows have more bins than quantiles"),
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryArray, Float64Array, Float64Builder, Int64Array, ListBuilder, RecordBatch,
-    StringArray, StringBuilder, TimestampMicrosecondArray, UInt64Array,
+    StringArray, StringBuilder, TimestampMicrosecondArray, UInt64Array, UInt64Builder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
@@ -69,7 +69,12 @@ pub(super) fn schema(key: &KeySchema, format: u32) -> SchemaRef {
         ("blob", DataType::Binary, true),
     ];
     let since_2 = since_2.into_iter().filter(|_| format >= 2);
-    let ours = ours.into_iter().chain(since_2);
+    let since_3 = [
+        ("training_quantiles", list(DataType::Float64), true),
+        ("training_counts", list(DataType::UInt64), true),
+    ];
+    let since_3 = since_3.into_iter().filter(|_| format >= 3);
+    let ours = ours.into_iter().chain(since_2).chain(since_3);
     fields.extend(ours.map(|(name, of, nullable)| Field::new(name, of, nullable)));
     Arc::new(Schema::new(fields))
 }
@@ -137,7 +142,7 @@ fn columns(key: &KeySchema, entries: &[&ModelEntry]) -> Vec<ArrayRef> {
         knots(Calibration::severities),
         Arc::new(samples.collect::<UInt64Array>()) as ArrayRef,
     ]);
-    columns.extend(training(entries.iter().map(|e| e.training).collect()));
+    columns.extend(training(entries));
     columns.push(texts(entries.iter().map(|e| e.source.as_str())));
     columns.push(Arc::new(StringArray::from_iter_values(entries.iter().map(|e| e.hash()))));
     let score = |svm: &Option<SvmParams>| svm.as_ref().map(|svm| score_word(svm.score()));
@@ -152,6 +157,7 @@ fn columns(key: &KeySchema, entries: &[&ModelEntry]) -> Vec<ArrayRef> {
     columns.push(Arc::new(parameters.collect::<StringArray>()));
     let blobs = stored.iter().map(|s| s.as_ref().map(|s| s.blob.as_ref()));
     columns.push(Arc::new(blobs.collect::<BinaryArray>()));
+    columns.extend(distributions(entries));
     columns
 }
 
@@ -184,15 +190,16 @@ fn key_column(kind: KeyType, column: usize, entries: &[&ModelEntry]) -> ArrayRef
     }
 }
 
-fn training(all: Vec<Option<TrainingSummary>>) -> [ArrayRef; 5] {
-    let time = |get: fn(TrainingSummary) -> i64| -> ArrayRef {
-        let times: TimestampMicrosecondArray = all.iter().map(|t| t.map(get)).collect();
+fn training(entries: &[&ModelEntry]) -> [ArrayRef; 5] {
+    let all = || entries.iter().map(|entry| entry.training.as_ref());
+    let time = |get: fn(&TrainingSummary) -> i64| -> ArrayRef {
+        let times: TimestampMicrosecondArray = all().map(|t| t.map(get)).collect();
         Arc::new(times.with_timezone("UTC"))
     };
-    let count = |get: fn(TrainingSummary) -> u64| -> ArrayRef {
-        Arc::new(all.iter().map(|t| t.map(get)).collect::<UInt64Array>())
+    let count = |get: fn(&TrainingSummary) -> u64| -> ArrayRef {
+        Arc::new(all().map(|t| t.map(get)).collect::<UInt64Array>())
     };
-    let rate = all.iter().map(|t| t.and_then(|t| t.false_alarm_rate)).collect::<Float64Array>();
+    let rate = all().map(|t| t.and_then(|t| t.false_alarm_rate)).collect::<Float64Array>();
     [
         time(|t| t.from_us),
         time(|t| t.to_us),
@@ -200,6 +207,24 @@ fn training(all: Vec<Option<TrainingSummary>>) -> [ArrayRef; 5] {
         count(|t| t.rows_used),
         Arc::new(rate),
     ]
+}
+
+/// What training rows were like: the quantiles of all features, one after the other, and the rows in their bins.
+fn distributions(entries: &[&ModelEntry]) -> [ArrayRef; 2] {
+    let field = |of| Field::new_list_field(of, false);
+    let mut quantiles =
+        ListBuilder::new(Float64Builder::new()).with_field(field(DataType::Float64));
+    let mut counts = ListBuilder::new(UInt64Builder::new()).with_field(field(DataType::UInt64));
+    for entry in entries {
+        let known = entry.training.as_ref().and_then(|training| training.distribution.as_deref());
+        for bins in known.unwrap_or_default() {
+            quantiles.values().append_slice(bins.quantiles());
+            counts.values().append_slice(bins.counts());
+        }
+        quantiles.append(known.is_some());
+        counts.append(known.is_some());
+    }
+    [Arc::new(quantiles.finish()), Arc::new(counts.finish())]
 }
 
 fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {

@@ -19,7 +19,8 @@ pub(super) fn refuse(
     samples: &Samples,
     flagged_max: f64,
 ) -> Result<(), SkipReason> {
-    let held_out = entry.training.and_then(|training| training.false_alarm_rate).unwrap_or(0.0);
+    let held_out =
+        entry.training.as_ref().and_then(|training| training.false_alarm_rate).unwrap_or(0.0);
     let known = flagged(entry, samples).map_err(SkipReason::NotFitted)?;
     for (share, of) in [(held_out, "held-out windows"), (known, "own training windows")] {
         if share > flagged_max {
@@ -36,10 +37,8 @@ pub(super) fn refuse(
 /// The share of the training rows that the model flags.
 fn flagged(entry: &ModelEntry, samples: &Samples) -> Result<f64, String> {
     let width = samples.width();
-    let step = |(i, z): (usize, &f64)| z * samples.scale[i % width] + samples.mean[i % width];
-    let rows: Vec<f64> = samples.standardised.iter().enumerate().map(step).collect();
-    let mut scores = vec![0.0; rows.len() / width];
-    entry.model.build()?.scores(&rows, &mut scores);
+    let mut scores = vec![0.0; samples.values.len() / width];
+    entry.model.build()?.scores(&samples.values, &mut scores);
     let flagged = scores.iter().filter(|score| **score >= entry.threshold).count();
     Ok(flagged as f64 / scores.len() as f64)
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use tidegauge_flow::{KeyValue, SensorKey};
 
 use super::{Report, SensorRows, SkipReason, TrainOptions, run, train_sensor};
+use crate::drift;
 use crate::entry::{ModelEntry, TrainingSummary};
 use crate::error::ScoreError;
 use crate::limits::LimitsParams;
@@ -131,6 +132,7 @@ fn by_limits(
     let flat: Vec<f64> = finite.iter().flat_map(|(_, row)| *row).copied().collect();
     let mut scores = vec![0.0; finite.len()];
     model.build().map_err(|e| not_fitted(&e))?.scores(&flat, &mut scores);
+    let like = drift::distribution(&model, &flat).map_err(|e| not_fitted(&e))?;
     let beyond = scores.iter().filter(|score| **score >= AT_LIMIT).count();
     let ends = || finite.iter().map(|(end_us, _)| *end_us);
     let training = ends().min().zip(ends().max()).map(|(from_us, to_us)| TrainingSummary {
@@ -139,6 +141,7 @@ fn by_limits(
         rows: times as u64,
         rows_used: finite.len() as u64,
         false_alarm_rate: Some(beyond as f64 / finite.len() as f64),
+        distribution: like,
     });
     let entry = ModelEntry {
         key: rows.key.clone(),

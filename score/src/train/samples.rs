@@ -6,6 +6,8 @@ use super::{SensorRows, SkipReason, TrainOptions};
 #[derive(Debug)]
 pub(super) struct Samples {
     pub(super) standardised: Vec<f64>,
+    /// The same rows as they came.
+    pub(super) values: Vec<f64>,
     pub(super) mean: Vec<f64>,
     pub(super) scale: Vec<f64>,
     /// First and last window end of the rows that are used.
@@ -53,11 +55,12 @@ impl Samples {
         }
         let step = |(f, value): (usize, &f64)| (value - mean[f]) / scale[f];
         let standardised = used.iter().flat_map(|i| row(*i).iter().enumerate().map(step)).collect();
+        let values = used.iter().flat_map(|i| row(*i)).copied().collect();
         let (from_us, to_us) =
             (given.window_end_us[used[0]], given.window_end_us[used[used.len() - 1]]);
         let half = used.partition_point(|i| given.window_end_us[*i] < middle);
         let half = half.clamp(used.len() / 4, used.len() - used.len() / 4).max(1);
-        Ok(Self { standardised, mean, scale, from_us, to_us, rows: times, half })
+        Ok(Self { standardised, values, mean, scale, from_us, to_us, rows: times, half })
     }
 }
 

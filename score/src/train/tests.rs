@@ -243,7 +243,7 @@ fn fm_45_rows_with_a_nan_are_left_out_and_the_order_of_rows_doesn_t_matter() {
     for given in [dirty, reversed] {
         let mut entry = one(2, given, &TrainOptions::default()).expect("fits");
         assert_eq!(entry.training.expect("trained here").rows, 122);
-        entry.training = clean.training;
+        entry.training = clean.training.clone();
         assert_eq!(entry, clean);
     }
 }

@@ -1,37 +1,13 @@
-//! Events that are known to have happened: for whom, from when to when.
+//! Events that are known to have happened, out of a file.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use tidegauge_flow::{KeySchema, KeyValue, SensorKey};
+use tidegauge_flow::{KeySchema, KeyValue};
 use tidegauge_ingest::decode::time_ns;
+use tidegauge_score::Event;
 
-/// What stands for any value of a key column.
-const ANY: &str = "*";
-
-/// One event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// `None` is any value.
-    pub key: Vec<Option<KeyValue>>,
-    pub from_us: i64,
-    pub to_us: i64,
-}
-
-impl Event {
-    /// Whether it is an event of this sensor.
-    pub fn is_of(&self, sensor: &SensorKey) -> bool {
-        let same = |(wanted, value): (&Option<KeyValue>, &KeyValue)| {
-            wanted.as_ref().is_none_or(|wanted| wanted == value)
-        };
-        self.key.iter().zip(&sensor.0).all(same)
-    }
-
-    /// Whether a window (start, end] lies in it, in part at least.
-    pub fn holds(&self, start_us: i64, end_us: i64) -> bool {
-        end_us >= self.from_us && start_us < self.to_us.max(self.from_us + 1)
-    }
-}
+use crate::labels::ANY;
 
 /// Reads a CSV file with a header: the key columns by name, `start` and `end`; further columns are not
 /// looked at, except that rows whose `kind` is `point` are left out (they mark the same events again).

@@ -3,6 +3,7 @@
 mod events;
 mod report;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +17,7 @@ use crate::clock;
 use crate::config::{Config, SourceKind};
 use crate::control::OpenWindows;
 use crate::files::{self, Clock, Ended};
+use crate::labels::Known;
 use crate::pipeline::{self, Judged, Newest, Pipeline, is_same_place, is_there};
 use crate::progress;
 use crate::say::say;
@@ -23,6 +25,9 @@ use crate::signals::Signals;
 
 /// The share of rows that trains when nothing is said.
 const TRAIN_FRACTION: f64 = 0.3;
+
+/// What `--labels` is for the labels of the configured lake; a file of this name is `./lake`.
+const OF_LAKE: &str = "lake";
 
 pub fn run(args: &Backtest) -> Result<ExitCode> {
     let mut config = load(&args.configured)?;
@@ -36,18 +41,17 @@ pub fn run(args: &Backtest) -> Result<ExitCode> {
             format!("--output {} is there already: a backtest makes its own lake", args.output);
         return Err(Usage(what).into());
     }
-    let labels = args.labels.as_ref().map(|path| {
-        events::read(path, &config.event.key)
-            .with_context(|| format!("--labels {}", path.display()))
-    });
-    let labels = labels.transpose()?;
+    let known = args.labels.as_deref().map(|labels| known(&config, labels)).transpose()?;
     config.source.kind = SourceKind::Files;
     config.source.paths.clone_from(&args.inputs);
     config.lake.url.clone_from(&args.output);
     // A backtest brings its own models: a champion, and those of the onset view.
     config.models.url = None;
     (config.models.challenger, config.models.fallback) = (None, None);
-    let tries = tries(&config, training(args)?)?;
+    let mut tries = tries(&config, training(args)?)?;
+    if args.labels.as_deref() == Some(Path::new(OF_LAKE)) {
+        tries.left_out = known.iter().flat_map(|known| known.events.iter().cloned()).collect();
+    }
     let tried = Arc::new(Mutex::new(Vec::new()));
     let registry = pipeline::registry(&config)?;
     let pipeline = Pipeline::open(config)?;
@@ -58,7 +62,7 @@ pub fn run(args: &Backtest) -> Result<ExitCode> {
         return Err(anyhow!("stopped before the input ended: {} is not complete", args.output));
     }
     let tried = std::mem::take(&mut *tried.lock().unwrap_or_else(PoisonError::into_inner));
-    report::tell(&tried, labels.as_deref())?;
+    report::tell(&tried, known.as_ref())?;
     let rejected = pipeline.totals().rejected;
     if rejected > 0 {
         say!("{rejected} records cannot be read: see the table rejects");
@@ -68,6 +72,18 @@ pub fn run(args: &Backtest) -> Result<ExitCode> {
         args.output
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is known of the past: by the configured lake's labels, or by a file.
+fn known(config: &Config, labels: &Path) -> Result<Known> {
+    if labels == Path::new(OF_LAKE) {
+        let labels = super::label::in_force(config)?;
+        ensure!(!labels.is_empty(), "--labels lake: {} has no labels", config.lake.url);
+        return Ok(Known::of(&labels));
+    }
+    let events = events::read(labels, &config.event.key)
+        .with_context(|| format!("--labels {}", labels.display()))?;
+    Ok(Known { events, false_alarms: Vec::new() })
 }
 
 fn training(args: &Backtest) -> Result<TrainingRows> {
@@ -95,6 +111,7 @@ fn tries(config: &Config, training: TrainingRows) -> Result<Tries> {
         training,
         onset: onset.map(|onset| (onset.settings.clone(), onset.refit.clone())),
         min_readings: config.models.min_readings,
+        left_out: Vec::new(),
     })
 }
 

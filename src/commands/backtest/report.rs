@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use tidegauge_flow::{SensorKey, names};
-use tidegauge_score::Tried;
+use tidegauge_score::{Event, Tried};
 
-use super::events::Event;
+use crate::labels::Known;
 use crate::say::say;
 
 const WEEK_US: f64 = 7.0 * 86_400e6;
@@ -38,7 +38,7 @@ struct History<'a> {
     has_onset: bool,
 }
 
-pub fn tell(tried: &[Tried], labels: Option<&[Event]>) -> Result<()> {
+pub fn tell(tried: &[Tried], known: Option<&Known>) -> Result<()> {
     sensors(tried);
     let histories: Vec<History<'_>> = tried.iter().map(history).collect::<Result<_>>()?;
     let weeks: f64 = histories.iter().map(History::weeks).sum();
@@ -46,13 +46,14 @@ pub fn tell(tried: &[Tried], labels: Option<&[Event]>) -> Result<()> {
         say!("no row was judged: train on fewer rows");
         return Ok(());
     }
-    let of_labels = labels.map(|events| {
-        let seen = |event: &&Event| histories.iter().any(|history| history.covers(event));
-        events.iter().filter(seen).collect::<Vec<_>>()
+    let seen = |event: &&Event| histories.iter().any(|history| history.covers(event));
+    let of_labels = known.map(|known| Labelled {
+        events: known.events.iter().filter(seen).collect(),
+        false_alarms: &known.false_alarms,
     });
-    let mut lines = vec![header(of_labels.is_some())];
+    let mut lines = vec![header(of_labels.as_ref())];
     let line = |name: String, flagged: &dyn Fn(&Row) -> bool| {
-        let found = Found::of(&histories, flagged, of_labels.as_deref());
+        let found = Found::of(&histories, flagged, of_labels.as_ref());
         found.line(&name, weeks)
     };
     if histories.iter().any(|h| h.rows.iter().any(|row| row.score.is_some())) {
@@ -66,8 +67,8 @@ pub fn tell(tried: &[Tried], labels: Option<&[Event]>) -> Result<()> {
         lines.push(line("onset alarms".into(), &|row| row.alarm));
     }
     say!("{}", lines.join("\n"));
-    if let Some(events) = &of_labels {
-        say!("{} labelled events lie where rows were judged", events.len());
+    if let Some(labels) = &of_labels {
+        say!("{} labelled events lie where rows were judged", labels.events.len());
     }
     severities(&histories);
     Ok(())
@@ -129,9 +130,21 @@ impl History<'_> {
         (last.end_us - first.start_us) as f64 / WEEK_US
     }
 
+    /// Whether some of these rows lie in a range of this sensor.
+    fn touches(&self, rows: &[Row], ranges: &[Event]) -> bool {
+        let mut own = ranges.iter().filter(|range| range.is_of(self.key));
+        own.any(|range| rows.iter().any(|row| range.holds(row.start_us, row.end_us)))
+    }
+
     fn covers(&self, event: &Event) -> bool {
         event.is_of(self.key) && self.rows.iter().any(|row| event.holds(row.start_us, row.end_us))
     }
+}
+
+/// What is known of rows that were judged.
+struct Labelled<'a> {
+    events: Vec<&'a Event>,
+    false_alarms: &'a [Event],
 }
 
 /// What a way of flagging rows finds.
@@ -141,6 +154,8 @@ struct Found {
     alarms: u64,
     /// Those that touch no event; 0 without labels.
     false_alarms: u64,
+    /// Those of them that are labelled as such; `None` when no such label is there.
+    known_false: Option<u64>,
     events: usize,
     found: usize,
     /// From the beginning of each event that was found to its first flagged window's end.
@@ -152,11 +167,13 @@ impl Found {
     fn of(
         histories: &[History<'_>],
         flagged: &dyn Fn(&Row) -> bool,
-        labels: Option<&[&Event]>,
+        labels: Option<&Labelled<'_>>,
     ) -> Self {
-        let mut all = Self { has_labels: labels.is_some(), ..Self::default() };
-        let events = labels.unwrap_or_default();
-        all.events = events.len();
+        let events = labels.map_or(&[][..], |labels| &labels.events);
+        let false_alarms = labels.map_or(&[][..], |labels| labels.false_alarms);
+        let known_false = (!false_alarms.is_empty()).then_some(0);
+        let has_labels = labels.is_some();
+        let mut all = Self { has_labels, known_false, events: events.len(), ..Self::default() };
         let mut first: BTreeMap<usize, i64> = BTreeMap::new();
         for history in histories {
             let own: Vec<(usize, &&Event)> =
@@ -176,6 +193,8 @@ impl Found {
                     }
                 }
                 all.false_alarms += u64::from(all.has_labels && !touches);
+                let is_known = !touches && history.touches(run, false_alarms);
+                all.known_false = all.known_false.map(|known| known + u64::from(is_known));
             }
         }
         all.found = first.len();
@@ -194,18 +213,24 @@ impl Found {
             let found = format!("{} of {}", self.found, self.events);
             let _ = write!(line, " {found:>12} {delay:>13} {rate:>22.2}");
         }
+        if let Some(known) = self.known_false {
+            let _ = write!(line, " {known:>12}");
+        }
         line
     }
 }
 
-fn header(has_labels: bool) -> String {
+fn header(labels: Option<&Labelled<'_>>) -> String {
     let mut line = format!("{:<20} {:>8} {:>16}", "flagged by", "alarms", "per sensor-week");
-    if has_labels {
+    if labels.is_some() {
         let _ = write!(
             line,
             " {:>12} {:>13} {:>22}",
             "events found", "median delay", "false per sensor-week"
         );
+    }
+    if labels.is_some_and(|labels| !labels.false_alarms.is_empty()) {
+        let _ = write!(line, " {:>12}", "known false");
     }
     line
 }

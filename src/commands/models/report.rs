@@ -92,7 +92,7 @@ fn lines(registry: &Registry, version: u64, run: &TrainingRun) -> Result<Vec<Lin
     let mut lines: Vec<Line> = run.named.iter().map(skipped).collect();
     let named: BTreeSet<&str> = run.named.iter().map(|named| named.sensor.as_str()).collect();
     for entry in set.entries() {
-        let is_in_range = entry.training.is_some_and(|training| {
+        let is_in_range = entry.training.as_ref().is_some_and(|training| {
             run.from_us.is_none_or(|from| training.from_us > from)
                 && run.to_us.is_none_or(|to| training.to_us <= to)
         });
@@ -108,8 +108,8 @@ fn of_model(entry: &ModelEntry, outcome: &'static str) -> Line {
         outcome,
         reason: None,
         what: None,
-        rows: entry.training.map(|training| training.rows_used),
-        false_alarm_rate: entry.training.and_then(|training| training.false_alarm_rate),
+        rows: entry.training.as_ref().map(|training| training.rows_used),
+        false_alarm_rate: entry.training.as_ref().and_then(|training| training.false_alarm_rate),
     }
 }
 

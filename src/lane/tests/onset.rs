@@ -224,7 +224,7 @@ fn fm_48_a_trainer_that_could_not_read_a_file_begins_again_and_counts_no_row_twi
     let models = bench.pipeline.registry.resolve("onset").expect("reads").expect("published");
     let rows = |id: i64| {
         let (entry, _) = models.find(&SensorKey([KeyValue::Int(id)].into())).expect("fitted");
-        entry.training.expect("told").rows
+        entry.training.as_ref().expect("told").rows
     };
     assert_eq!((rows(1), rows(2)), (60, 60));
     assert_eq!(trainer.round().expect("nothing is new").rows, 0);

@@ -68,7 +68,7 @@ impl Plant {
     fn trained(&self, alias: &str) -> (i64, i64, u64) {
         let models = self.bench.pipeline.registry.resolve(alias).expect("reads").expect("moved");
         let (entry, _) = models.find(&SensorKey([KeyValue::Int(1)].into())).expect("trained");
-        let training = entry.training.expect("trained here");
+        let training = entry.training.as_ref().expect("trained here");
         let seconds = |us: i64| us / 1_000_000 - TWENTY;
         (seconds(training.from_us), seconds(training.to_us), training.rows)
     }

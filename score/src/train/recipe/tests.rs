@@ -61,7 +61,7 @@ fn the_first_rule_that_holds_says_how_a_model_comes_about() {
     let kinds: Vec<_> = report.entries.iter().map(|entry| entry.model.kind()).collect();
     assert_eq!(kinds, ["static_limits", "gaussian", "one_class_svm"]);
     let limits = &report.entries[0];
-    let training = limits.training.expect("rows were looked at");
+    let training = limits.training.as_ref().expect("rows were looked at");
     assert_eq!(training.false_alarm_rate, Some(0.1), "each tenth value is at the limit");
     assert_eq!((training.from_us, training.to_us, training.rows_used), (1, 100, 100));
     assert_eq!(limits.threshold, 0.0);

@@ -65,7 +65,8 @@ fn alarms(width: usize, rate: f64, seed: u64) -> f64 {
         let verdicts = is_anomaly(entry, &normal(&mut rng, levels, 2_000));
         flagged += verdicts.iter().filter(|anomaly| **anomaly).count();
         all += verdicts.len();
-        held_out += entry.training.and_then(|t| t.false_alarm_rate).expect("counted") / 200.0;
+        held_out +=
+            entry.training.as_ref().and_then(|t| t.false_alarm_rate).expect("counted") / 200.0;
     }
     assert!(held_out <= 2.0 * rate, "held-out rows alarm as rarely: {held_out} for {rate}");
     flagged as f64 / f64::from(all as u32)
