@@ -8,11 +8,12 @@
 //! B - 1 degrees (B. Yurdakul, *Statistical properties of the population stability index*, 2018).
 //!
 //! *Rows that lie close together* are alike. A feature that looks at k rows has n / k rows to tell by. What
-//! else makes a sensor's windows follow each other is not known here: see the guide to models for what it does.
+//! else makes a sensor's windows follow each other is not known here: see the guide to models for what
+//! it does.
 //!
-//! *Scores* of rows that a model has never seen are higher than those of its training rows, and lower than what
-//! training saw when it held rows out, of models that knew less. So they went somewhere only when they are
-//! higher than both or lower than both, and as far as the nearer of the two says.
+//! *Scores* of rows that a model has never seen are higher than those of its training rows, and lower
+//! than what training saw when it held rows out, of models that knew less. So they went somewhere only
+//! when they are higher than both or lower than both, and as far as the nearer of the two says.
 
 mod bins;
 mod chance;
@@ -119,7 +120,8 @@ impl fmt::Display for Verdict {
 }
 
 impl Drifted {
-    /// What went farthest, scores or a feature: of those with the gravest verdict the one with the largest index.
+    /// What went farthest, scores or a feature: of those with the gravest verdict the one with the
+    /// largest index.
     pub fn most(&self) -> Shift {
         let all = self.scores.iter().chain(self.features.iter().map(|(_, shift)| shift));
         let most = all.copied().max_by(order);

@@ -1,6 +1,7 @@
 //! The table `devices`: what the newest verdicts of a device's sensors come to, window by window.
 //!
-//! Computed when it is read, so it is always that of the predictions, also of those from before it was asked for.
+//! Computed when it is read, so it is always that of the predictions, also of those from before it was
+//! asked for.
 
 use anyhow::{Context, Result};
 use datafusion::prelude::SessionContext;

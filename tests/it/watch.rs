@@ -98,7 +98,8 @@ fn a_run_counts_sensors_that_drift() {
     assert!(running.sigterm().success());
 }
 
-/// A lake of four sensors, two faults an hour and sensor after forty minutes, scored by models of the time before.
+/// A lake of four sensors, four faults an hour and sensor after forty minutes, scored by models of the
+/// time before.
 fn scored(project: &Project) {
     let length = ["--seconds", "7200", "--seed", "77", "--faults", "4", "--faults-after", "40m"];
     let ranges = "10..16,30..36";

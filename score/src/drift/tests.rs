@@ -42,8 +42,8 @@ fn compared(entry: &ModelEntry, rows: &SensorRows) -> Drifted {
     compare(entry, rows, &[Some(1); WIDTH]).expect("scores").expect("a verdict")
 }
 
-/// How many sensors are stable, to be watched, drifting; `(sensors, training rows, rows now)`, of which the latter
-/// are changed.
+/// How many sensors are stable, to be watched, drifting; `(sensors, training rows, rows now)`, of
+/// which the latter are changed.
 fn verdicts(
     options: &TrainOptions,
     (sensors, known, now): (u64, usize, usize),
@@ -84,8 +84,8 @@ fn a_shift_and_a_spread_of_one_feature_are_found_and_named() {
         (0, |row| row[0] *= 2.0),
         (1, |row| row[1] -= 0.577),
         (2, |row| row[2] += 1.0),
-        // A switch that is on twice as often, and a number that was never there.
-        (3, |row| row[3] = if row[0] > 0.0 { row[3] + 1.0 } else { row[3] }),
+        // A switch that is never off any more, and numbers that were never there.
+        (3, |row| row[3] = row[3].max(1.0)),
         (3, |row| row[3] += 0.5),
     ];
     for (number, (feature, change)) in changes.into_iter().enumerate() {

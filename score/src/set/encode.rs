@@ -209,7 +209,8 @@ fn training(entries: &[&ModelEntry]) -> [ArrayRef; 5] {
     ]
 }
 
-/// What training rows were like: the quantiles of all features, one after the other, and the rows in their bins.
+/// What training rows were like: the quantiles of all features, one after the other, and the rows in
+/// their bins.
 fn distributions(entries: &[&ModelEntry]) -> [ArrayRef; 2] {
     let field = |of| Field::new_list_field(of, false);
     let mut quantiles =
