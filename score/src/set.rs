@@ -30,6 +30,9 @@ pub struct ModelSet {
     /// What its file says of it as a whole.
     pub header: SetHeader,
     entries: BTreeMap<SensorKey, Arc<ModelEntry>>,
+    /// The features of all its models, where these are the same.
+    features: Option<Vec<String>>,
+    needs_more: bool,
 }
 
 impl ModelSet {
@@ -52,6 +55,9 @@ impl ModelSet {
             );
             return Err(ScoreError::Set { set: header.version.to_string(), what });
         }
+        let features = entries.first().map(|first| first.features.clone());
+        let features = features.filter(|all| entries.iter().all(|entry| entry.features == *all));
+        let needs_more = entries.iter().any(|entry| entry.model.needs_more());
         let mut all = BTreeMap::new();
         for entry in entries {
             entry.check()?;
@@ -64,7 +70,13 @@ impl ModelSet {
             }
             all.insert(entry.key.clone(), Arc::new(entry));
         }
-        Ok(Self { header, entries: all })
+        Ok(Self { header, entries: all, features, needs_more })
+    }
+
+    /// Whether all its models see these features and can be built without anything else: what can be
+    /// said of the set without a look at each model.
+    pub(crate) fn is_plain(&self, features: &[String]) -> bool {
+        self.features.as_deref() == Some(features) && !self.needs_more
     }
 
     /// The model of one sensor.
