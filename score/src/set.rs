@@ -34,6 +34,9 @@ pub struct ModelSet {
     /// How its models were trained together, where that is known.
     pub training: Option<TrainingRun>,
     entries: BTreeMap<SensorKey, Arc<ModelEntry>>,
+    /// The features of all its models, where these are the same.
+    features: Option<Vec<String>>,
+    needs_more: bool,
 }
 
 impl ModelSet {
@@ -56,6 +59,9 @@ impl ModelSet {
             );
             return Err(ScoreError::Set { set: header.version.to_string(), what });
         }
+        let features = entries.first().map(|first| first.features.clone());
+        let features = features.filter(|all| entries.iter().all(|entry| entry.features == *all));
+        let needs_more = entries.iter().any(|entry| entry.model.needs_more());
         let mut all = BTreeMap::new();
         for entry in entries {
             entry.check()?;
@@ -68,13 +74,19 @@ impl ModelSet {
             }
             all.insert(entry.key.clone(), Arc::new(entry));
         }
-        Ok(Self { header, training: None, entries: all })
+        Ok(Self { header, training: None, entries: all, features, needs_more })
     }
 
     /// The same set, which tells how it was trained.
     pub fn with_training(mut self, training: Option<TrainingRun>) -> Self {
         self.training = training;
         self
+    }
+
+    /// Whether all its models see these features and can be built without anything else: what can be
+    /// said of the set without a look at each model.
+    pub(crate) fn is_plain(&self, features: &[String]) -> bool {
+        self.features.as_deref() == Some(features) && !self.needs_more
     }
 
     /// The model of one sensor.

@@ -108,15 +108,7 @@ impl Lane {
         while let Some(rows) = self.windows.close(&self.sensors)? {
             self.score_rows(&rows)?;
         }
-        if let Some((rows, why)) = self.windows.take_incomplete() {
-            self.metrics.incomplete.inc_by(rows);
-            tracing::warn!(
-                lane = &*self.name,
-                rows,
-                why,
-                "features that cannot be computed are null: guard the query with NULLIF"
-            );
-        }
+        self.tell_incomplete();
         Ok(())
     }
 
@@ -126,12 +118,26 @@ impl Lane {
         while let Some(rows) = self.windows.close(&self.sensors)? {
             closed.push(rows);
         }
+        self.tell_incomplete();
         let stamp = Stamp { lane: &self.name, epoch: self.running };
         let judged = trial(&closed, &self.sensors, &stamp)?;
         closed.iter().for_each(|rows| self.epoch.closed(rows));
         judged.predictions.into_iter().for_each(|batch| self.epoch.keep_predictions(batch));
         self.epoch.tried_sets = judged.model_sets;
         Ok(())
+    }
+
+    /// Counts windows of which a feature could not be computed, and says so.
+    fn tell_incomplete(&mut self) {
+        if let Some((rows, why)) = self.windows.take_incomplete() {
+            self.metrics.incomplete.inc_by(rows);
+            tracing::warn!(
+                lane = &*self.name,
+                rows,
+                why,
+                "features that cannot be computed are null: guard the query with NULLIF"
+            );
+        }
     }
 
     fn score_rows(&mut self, rows: &WindowRows) -> Result<()> {

@@ -96,6 +96,32 @@ fn fm_56_a_backtest_says_of_each_window_what_training_before_it_and_scoring_say(
 }
 
 #[test]
+fn fm_17_a_backtest_says_which_features_could_not_be_computed() {
+    // Division of whole numbers by zero fails where a window's only reading is 5.
+    let query = "SELECT \"Device\", \"Sensor\", avg(\"Value\") AS mean,
+        10 / (CAST(max(\"Value\") AS BIGINT) - 5) AS q
+        FROM readings GROUP BY \"Device\", \"Sensor\", tumble(\"TS\", INTERVAL '5 seconds')";
+    let project = Project::new("127.0.0.1:1").write(query);
+    let reading = |n: u32| {
+        let (value, minute, second) = (n % 10, n / 12, n % 12 * 5 + 1);
+        format!(
+            r#"{{"TS":"2026-01-01T00:{minute:02}:{second:02}Z","Device":1,"Sensor":1,"Value":{value}}}"#
+        )
+    };
+    let lines: Vec<String> = (0..200).map(reading).collect();
+    std::fs::write(project.path("readings.jsonl"), lines.join("\n")).expect("writes");
+    let fraction = ["--train-fraction", "0.5", "-c", "tidegauge.toml"];
+    let args = [&["backtest", "readings.jsonl", "-o", "tried"], &fraction[..]].concat();
+    let output = project.output(&args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("features that cannot be computed are null"), "{said}");
+    assert!(said.contains("rows=20"), "{said}");
+    let nulls = "SELECT count(*) AS n FROM predictions WHERE q IS NULL";
+    assert_eq!(project.query_in("tried", nulls)[0]["n"], 20);
+}
+
+#[test]
 fn models_go_back_to_what_they_were_and_out_to_others_and_in_again() {
     let project = Project::new("127.0.0.1:1");
     let original = data("seedlike/models");

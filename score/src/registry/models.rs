@@ -12,6 +12,7 @@ use crate::set::ModelSet;
 pub struct Models {
     sets: Arc<[Arc<ModelSet>]>,
     versions: Arc<[u64]>,
+    count: usize,
 }
 
 impl Models {
@@ -20,7 +21,22 @@ impl Models {
     pub fn new(sets: Vec<Arc<ModelSet>>) -> Self {
         assert!(!sets.is_empty(), "models need at least one set");
         let versions = sets.iter().map(|set| set.header.version).collect();
-        Self { sets: sets.into(), versions }
+        let count = (0..sets.len()).map(|i| sets[i].entries().len() - hidden(&sets, i)).sum();
+        Self { sets: sets.into(), versions, count }
+    }
+
+    /// How many models lookup can find.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The sets that only one of two chains has, when both end in the same sets: a sensor that none of
+    /// them names has the model that it had. `None` when they have nothing in common.
+    pub(crate) fn apart_from(&self, other: &Self) -> Option<Vec<Arc<ModelSet>>> {
+        let from_the_end = self.sets.iter().rev().zip(other.sets.iter().rev());
+        let shared = from_the_end.take_while(|(ours, theirs)| Arc::ptr_eq(ours, theirs)).count();
+        let own = |models: &Self| models.sets[..models.sets.len() - shared].to_vec();
+        (shared > 0).then(|| [own(self), own(other)].concat())
     }
 
     /// The model of a sensor in the newest set that has one, and that set's version.
@@ -57,4 +73,16 @@ impl Models {
             set.entries().filter(visible).map(|entry| (entry, set.header.version))
         })
     }
+}
+
+/// How many models of a set newer ones hide: by a walk over the newer sets, which are small beside the set
+/// that they widen.
+fn hidden(sets: &[Arc<ModelSet>], set: usize) -> usize {
+    let (newer, set) = (&sets[..set], &sets[set]);
+    let named = newer.iter().enumerate().flat_map(|(i, newest)| {
+        let is_first =
+            move |e: &&Arc<ModelEntry>| newer[..i].iter().all(|s| s.get(&e.key).is_none());
+        newest.entries().filter(is_first)
+    });
+    named.filter(|entry| set.get(&entry.key).is_some()).count()
 }

@@ -1,6 +1,7 @@
 //! The features of one view, and what a run of rows has of them.
 
 use super::columns::Columns;
+use super::verdict::BETWEEN;
 use crate::context::{Expression, Fit, canonical, expand, parse};
 use crate::error::ScoreError;
 
@@ -42,6 +43,10 @@ impl Features {
             match parse(name, is_column, |column| columns.look_at(column)) {
                 Ok(_) if names[..i].contains(name) => {
                     return refuse(name, "is named twice".into());
+                }
+                Ok(_) if name.contains(BETWEEN) => {
+                    let what = "which stands between the features of a reason";
+                    return refuse(name, format!("holds {BETWEEN:?}, {what}: rename it with AS"));
                 }
                 Ok(expression) => expressions.push(expression),
                 Err(what) => return refuse(name, what),

@@ -70,6 +70,7 @@ fn scorer(rows: &WindowRows, features: &[&str], models: Option<Models>) -> Score
 
 mod beside;
 mod kinds;
+mod swaps;
 
 const STAMP: Stamp<'_> = Stamp { lane: "sensors-0", epoch: 8 };
 
@@ -252,9 +253,9 @@ fn reasons_name_the_features_that_are_off_even_where_the_score_saturates() {
     let features = ["a", "b", "c"];
     for (row, says) in [
         ([0.0, 1e4, 0.0], "b"),
-        ([0.0, 2e4, 1e4], "b,c"),
-        ([1e4, 1e4, 1e4], "a,b,c"),
-        ([4.0, 0.0, -9.0], "c,a"),
+        ([0.0, 2e4, 1e4], "b; c"),
+        ([1e4, 1e4, 1e4], "a; b; c"),
+        ([4.0, 0.0, -9.0], "c; a"),
     ] {
         let mut wide = entry(key(1, "a"), 0.0);
         wide.features = names(&features);
@@ -267,6 +268,14 @@ fn reasons_name_the_features_that_are_off_even_where_the_score_saturates() {
         assert_eq!(out["reason"].as_string::<i32>().value(0), says, "{row:?}");
         assert_eq!(out["severity"].as_primitive::<Float64Type>().value(0), 4f64.log10());
     }
+}
+
+#[test]
+fn a_feature_whose_name_would_tear_a_reason_apart_is_refused() {
+    let rows = rows(&[0], &[9], vec![("a; b", floats(&[Some(0.0)])), ("a;b", floats(&[None]))]);
+    let error = Scorer::new(&rows.batch.schema(), 2, &[], None, 1).expect_err("a torn name");
+    assert!(error.to_string().contains(r#""a; b" holds "; ""#), "{error}");
+    Scorer::new(&rows.batch.schema(), 2, &names(&["a;b"]), None, 1).expect("a name like others");
 }
 
 #[test]

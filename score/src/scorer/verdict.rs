@@ -13,6 +13,9 @@ const MAX_REASONS: usize = 3;
 /// A feature is named in a reason when it is at least this much to blame as the first one.
 const REASON_SHARE: f64 = 0.1;
 
+/// Stands between the features of a reason. Names hold commas, as in `rolling_mean(x, 10)`, and never this.
+pub(super) const BETWEEN: &str = "; ";
+
 /// Scores the rows by a model, whose verdicts have this status; without one there are none.
 pub(super) fn champion(
     judge: Option<(&Ready, Status)>,
@@ -130,7 +133,7 @@ fn scores(ready: &Ready, rows: &Rows<'_>, count: usize, mut scores: Vec<f64>) ->
     scores
 }
 
-/// The features most to blame for an anomaly, most first, as `stddev,mean`; `None` when the model can't
+/// The features most to blame for an anomaly, most first, as `stddev; mean`; `None` when the model can't
 /// tell one from another.
 fn reason(model: &dyn Model, names: &[String], row: &[f64]) -> Option<String> {
     let mut blame = vec![0.0; names.len()];
@@ -144,5 +147,5 @@ fn reason(model: &dyn Model, names: &[String], row: &[f64]) -> Option<String> {
     let least = (blame[order[0]] * REASON_SHARE).max(0.0);
     let named = order.iter().enumerate().filter(|(i, f)| *i == 0 || blame[**f] > least);
     let named: Vec<&str> = named.take(MAX_REASONS).map(|(_, f)| names[*f].as_str()).collect();
-    Some(named.join(","))
+    Some(named.join(BETWEEN))
 }

@@ -12,7 +12,7 @@ use crate::entry::ModelEntry;
 use crate::error::ScoreError;
 use crate::model::Model;
 use crate::registry::Models;
-use crate::set::describe;
+use crate::set::{ModelSet, describe};
 use crate::svm::prefetch;
 
 /// Rows between two steps of a prefetch: about what a line takes from memory.
@@ -23,7 +23,8 @@ const AHEAD: usize = 2;
 pub(super) struct View {
     pub features: Features,
     models: Option<Models>,
-    loaded: usize,
+    /// Sets that came or went and may name sensors whose slot is filled.
+    changed: Vec<Arc<ModelSet>>,
     /// By [`SensorId`]; grows as sensors are seen.
     slots: Vec<Slot>,
     missing: usize,
@@ -52,17 +53,31 @@ pub(super) struct Ready {
     generation: u64,
 }
 
+/// The generation of slots that are looked up anew; views count theirs from 1.
+const STALE: u64 = 0;
+
+/// Changed sets that are kept for the next row; after more of them all sensors are looked up anew.
+const CHANGED_MAX: usize = 128;
+
 impl Ready {
     /// A model of a set. `None` when it cannot be built, which was tried when the set was put in force.
     pub fn of(entry: &ModelEntry, version: u64) -> Option<Self> {
         let severities = entry.calibration.as_ref().map(Lookup::new);
         let (model, threshold) = (entry.build().ok()?, entry.threshold);
-        Some(Self { model, threshold, severities, version: Some(version), generation: 0 })
+        Some(Self { model, threshold, severities, version: Some(version), generation: STALE })
     }
 
     /// A model that is in no set.
     pub fn without_set(model: Arc<dyn Model>, threshold: f64) -> Self {
-        Self { model, threshold, severities: None, version: None, generation: 0 }
+        Self { model, threshold, severities: None, version: None, generation: STALE }
+    }
+}
+
+impl Slot {
+    fn forget_missing(&mut self) {
+        if matches!(self, Self::Missing) {
+            *self = Self::Unseen;
+        }
     }
 }
 
@@ -70,11 +85,13 @@ impl View {
     /// A view without models.
     pub fn new(columns: &mut Columns, wanted: &[String]) -> Result<Self, ScoreError> {
         let features = Features::choose(columns, wanted)?;
-        Ok(Self { features, models: None, loaded: 0, slots: Vec::new(), missing: 0, generation: 0 })
+        let (changed, slots) = (Vec::new(), Vec::new());
+        Ok(Self { features, models: None, changed, slots, missing: 0, generation: 1 })
     }
 
-    /// Puts other models in force. Sensors are looked up anew; those whose model is in the same set as
-    /// before keep it as it is.
+    /// Puts other models in force. Sensors are looked up anew, of a chain that grew only those that its
+    /// new sets name, so that it takes as long as what is new is large; those whose model is in the same
+    /// set as before keep it as it is.
     ///
     /// # Errors
     /// When a model doesn't fit or can't be built; the models in force stay so.
@@ -86,13 +103,14 @@ impl View {
         if let Some(models) = &models {
             self.check(models, key)?;
         }
-        self.loaded = models.as_ref().map_or(0, |models| models.effective().count());
-        self.models = models;
-        for slot in self.slots.iter_mut().filter(|slot| matches!(slot, Slot::Missing)) {
-            *slot = Slot::Unseen;
+        let both = models.as_ref().zip(self.models.as_ref());
+        match both.and_then(|(newer, older)| newer.apart_from(older)) {
+            Some(apart) if self.changed.len() + apart.len() <= CHANGED_MAX => {
+                self.changed.extend(apart);
+            }
+            _ => self.look_up_all(),
         }
-        self.missing = 0;
-        self.generation += 1;
+        self.models = models;
         Ok(())
     }
 
@@ -103,10 +121,10 @@ impl View {
 
     /// Models in force.
     pub fn loaded(&self) -> usize {
-        self.loaded
+        self.models.as_ref().map_or(0, Models::count)
     }
 
-    /// Sensors without a model that were seen since the models were put in force.
+    /// Sensors that were seen and have no model.
     pub fn missing(&self) -> usize {
         self.missing
     }
@@ -125,15 +143,16 @@ impl View {
     }
 
     pub fn look_up(&mut self, sensor: SensorId, sensors: &Sensors) {
+        if !self.changed.is_empty() {
+            self.look_up_changed(sensors);
+        }
         let index = sensor as usize;
         if index >= self.slots.len() {
             // Room for every sensor of the lane, not beyond: the directory is bounded.
             self.slots.resize_with(sensors.len().max(index + 1), Slot::default);
         }
-        match &self.slots[index] {
-            Slot::Missing => return,
-            Slot::Ready(ready) if ready.generation == self.generation => return,
-            Slot::Ready(_) | Slot::Unseen => {}
+        if self.is_current(sensor) {
+            return;
         }
         let found = self.models.as_ref().and_then(|models| models.find(&sensors.key(sensor)));
         let generation = self.generation;
@@ -169,6 +188,38 @@ impl View {
         }
     }
 
+    /// Whether what is known of a sensor's model still holds.
+    pub fn is_current(&self, sensor: SensorId) -> bool {
+        match &self.slots[sensor as usize] {
+            Slot::Unseen => false,
+            Slot::Missing => true,
+            Slot::Ready(ready) => ready.generation == self.generation,
+        }
+    }
+
+    fn look_up_all(&mut self) {
+        self.changed.clear();
+        self.slots.iter_mut().for_each(Slot::forget_missing);
+        self.missing = 0;
+        self.generation += 1;
+    }
+
+    /// The sensors that changed sets name are looked up anew.
+    pub fn look_up_changed(&mut self, sensors: &Sensors) {
+        let changed = std::mem::take(&mut self.changed);
+        for entry in changed.iter().flat_map(|set| set.entries()) {
+            let id = sensors.find(&entry.key);
+            match id.and_then(|id| self.slots.get_mut(id as usize)) {
+                Some(Slot::Ready(ready)) => ready.generation = STALE,
+                Some(slot @ Slot::Missing) => {
+                    slot.forget_missing();
+                    self.missing -= 1;
+                }
+                Some(Slot::Unseen) | None => {}
+            }
+        }
+    }
+
     fn check(&self, models: &Models, wanted: Option<&KeySchema>) -> Result<(), ScoreError> {
         for set in models.sets() {
             let key = &set.header.key;
@@ -178,9 +229,12 @@ impl View {
                 return Err(ScoreError::KeyMismatch { set, expected, found });
             }
         }
+        let names = self.features.names();
+        if models.sets().iter().all(|set| set.is_plain(names)) {
+            return Ok(());
+        }
         // Older models may have been written with other blanks.
         let same = |(a, b): (&String, &String)| a == b || canonical(a) == *b;
-        let names = self.features.names();
         let misfit = |entry: &ModelEntry| {
             entry.features.len() != names.len() || !entry.features.iter().zip(names).all(same)
         };

@@ -8,6 +8,7 @@ use tidegauge_flow::KeyValue;
 use super::{Kind as ModelKind, *};
 use crate::svm::PackedSvm;
 
+mod context;
 mod gaussian;
 
 #[derive(Deserialize)]

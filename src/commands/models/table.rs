@@ -71,7 +71,7 @@ pub(super) fn batch(rows: &[Row]) -> Result<RecordBatch> {
         ("model_set", Arc::new(sets)),
         ("sensor", text(&|m| m.key.to_string())),
         ("kind", text(&|m| m.model.kind().to_string())),
-        ("features", text(&|m| m.features.join(","))),
+        ("features", text(&|m| m.features.join("; "))),
         ("threshold", number(&|m| Some(m.threshold))),
         ("vectors", count(&|m| vectors(&m.model))),
         ("trained_from", time(&|m| m.training.as_ref().map(|t| t.from_us))),

@@ -40,7 +40,7 @@ fn a_gaussian_model_names_the_features_that_are_far_from_their_means() {
     let params = GaussianParams::new(vec![1.0, 2.0, 3.0], vec![0.5, 1.0, 2.0]).expect("numbers");
     let entry = of_kind(ModelParams::Gaussian(params), 3.0);
     let found = judge(entry.clone(), &[1.0, -4.0, 11.0]);
-    assert_eq!(found, ("ok".into(), Some(6.0), Some("b,c".into())));
+    assert_eq!(found, ("ok".into(), Some(6.0), Some("b; c".into())));
     assert_eq!(judge(entry, &[1.5, 2.0, 3.0]), ("ok".into(), Some(1.0), None));
 }
 
