@@ -45,23 +45,31 @@ impl Plant {
             .expect("a model")
         };
         let models = (0..sensors).map(|_| model()).collect();
+        Self { models, ..Self::without_models(sensors, features) }
+    }
+
+    /// Only the sensors.
+    ///
+    /// # Panics
+    /// As [`Plant::new`].
+    pub fn without_models(sensors: u32, features: usize) -> Self {
         let mut named = Sensors::new(Arc::new(key()), sensors);
         for sensor in 0..i64::from(sensors) {
             named.intern(&[KeyPart::Int(sensor)]).expect("there is room");
         }
-        Self { features, models, sensors: named }
+        Self { features, models: Vec::new(), sensors: named }
     }
 
     /// The features of one window, row-major.
     pub fn rows(&self, window: u64) -> Vec<f64> {
         let mut random = ChaCha8Rng::seed_from_u64(1_000 + window);
-        let count = self.models.len() * self.features;
+        let count = self.sensors.len() * self.features;
         (0..count).map(|_| 50.0 + 10.0 * random.random_range(-1.0..1.0)).collect()
     }
 
     /// The same as a closed window's rows.
     pub fn window(&self, window: u64) -> Result<WindowRows> {
-        let count = self.models.len();
+        let count = self.sensors.len();
         let sensor: Vec<u32> = (0..count as u32).collect();
         let values = self.rows(window);
         let time = |at: i64| -> ArrayRef {
@@ -81,9 +89,22 @@ impl Plant {
 
     /// A scorer with all models in force.
     pub fn scorer(&self) -> Result<Scorer> {
+        let note = String::new();
+        let header = SetHeader { version: 1, base: None, key: key(), note, created_us: START_US };
+        let set = ModelSet::new(header, self.entries()?)?;
+        self.scorer_of(Models::new(vec![Arc::new(set)]))
+    }
+
+    /// A scorer with these models in force.
+    pub fn scorer_of(&self, models: Models) -> Result<Scorer> {
+        Ok(Scorer::new(&self.schema(), 1, &self.names(), Some(models), 1)?)
+    }
+
+    /// The models as a set has them.
+    pub fn entries(&self) -> Result<Vec<ModelEntry>> {
         let scores: Vec<f64> = (0..1_000).map(|n| f64::from(n) / 1_000.0 - 0.9).collect();
         let calibration = Calibration::from_scores(scores).context("a calibration")?;
-        let names: Vec<String> = (0..self.features).map(|n| format!("f{n}")).collect();
+        let names = self.names();
         let entry = |(sensor, model): (usize, &SvmParams)| ModelEntry {
             key: SensorKey([KeyValue::Int(sensor as i64)].into()),
             features: names.clone(),
@@ -93,10 +114,11 @@ impl Plant {
             training: None,
             source: "made up".into(),
         };
-        let note = String::new();
-        let header = SetHeader { version: 1, base: None, key: key(), note, created_us: START_US };
-        let set = ModelSet::new(header, self.models.iter().enumerate().map(entry).collect())?;
-        Ok(Scorer::new(&self.schema(), 1, &names, Some(Models::new(vec![Arc::new(set)])), 1)?)
+        Ok(self.models.iter().enumerate().map(entry).collect())
+    }
+
+    fn names(&self) -> Vec<String> {
+        (0..self.features).map(|n| format!("f{n}")).collect()
     }
 
     fn schema(&self) -> Schema {
@@ -112,6 +134,6 @@ impl Plant {
     }
 }
 
-fn key() -> KeySchema {
+pub fn key() -> KeySchema {
     KeySchema::new(vec![KeyColumn { name: "Id".into(), kind: KeyType::Int64 }])
 }
