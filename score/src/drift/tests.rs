@@ -10,6 +10,9 @@ use crate::train::{Kind, TrainOptions, train};
 /// Standard normal, uniform, exponential and whole numbers from 0 to 3: about 40, 30, 20 and 10 % of rows.
 const WIDTH: usize = 4;
 
+/// What happens to a row.
+type Change = fn(&mut [f64]);
+
 /// Windows of one sensor; each row is `change`d once it is drawn.
 fn rows(rng: &mut ChaCha8Rng, count: usize, change: impl Fn(&mut [f64])) -> SensorRows {
     let mut rows = Vec::with_capacity(count * WIDTH);
@@ -47,7 +50,7 @@ fn compared(entry: &ModelEntry, rows: &SensorRows) -> Drifted {
 fn verdicts(
     options: &TrainOptions,
     (sensors, known, now): (u64, usize, usize),
-    change: fn(&mut [f64]),
+    change: Change,
 ) -> [usize; 3] {
     let mut counts = [0; 3];
     for seed in 0..sensors {
@@ -79,7 +82,7 @@ fn of_a_thousand_sensors_that_go_on_as_they_were_one_or_two_are_called_something
 
 #[test]
 fn a_shift_and_a_spread_of_one_feature_are_found_and_named() {
-    let changes: [(usize, fn(&mut [f64])); 6] = [
+    let changes: [(usize, Change); 6] = [
         (0, |row| row[0] += 1.0),
         (0, |row| row[0] *= 2.0),
         (1, |row| row[1] -= 0.577),
