@@ -15,7 +15,7 @@ mod history;
 mod saved;
 mod stats;
 
-pub(crate) use expression::{Expression, canonical, parse};
+pub(crate) use expression::{Expression, canonical, look_back, parse};
 pub use expression::{FUNCTIONS, expand};
 pub(crate) use history::{Fit, Histories, Needs};
 pub use saved::Remembered;

@@ -239,7 +239,8 @@ fn train_sensor(
     rows: &SensorRows,
     options: &TrainOptions,
 ) -> Result<ModelEntry, SkipReason> {
-    let samples = Samples::new(rows, features.len(), options)?;
+    let look_back = crate::context::look_back(features);
+    let samples = Samples::new(rows, features.len(), look_back, options)?;
     let learned = match options.kind {
         Kind::OneClassSvm => one_class_svm(&samples, options),
         Kind::Gaussian => gaussian(&samples, options),

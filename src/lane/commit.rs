@@ -52,7 +52,7 @@ struct Prepared {
 struct Landed {
     ledger: Box<Ledger>,
     committed: Result<Committed>,
-    newer: Result<Newest>,
+    newer: Newest,
     seconds: f64,
 }
 
@@ -176,7 +176,7 @@ impl Lane {
         let next = ledger.positions().iter().map(|(p, next)| (p.clone(), *next)).collect();
         self.hold = Hold::Here(ledger);
         self.weigh();
-        self.hear_of(newer);
+        self.newer.update(newer);
         Ok(Some(Settled { epoch: committed.epoch, rows: committed.rows, next }))
     }
 
@@ -255,17 +255,18 @@ impl Lane {
         let Prepared { mut cut, state: windows, remembered, anomalies } = prepared;
         let landed = Arc::new(Mutex::new(None));
         let (slot, pipeline) = (landed.clone(), self.pipeline.clone());
-        let in_force = InForce::of(&self.scorer);
-        let announced = self.announces(&cut).then_some(in_force);
+        let (in_force, known) = (InForce::of(&self.scorer), self.known_models());
+        let announced = match self.announces(&cut) {
+            true => pipeline.announcement(in_force),
+            false => Vec::new(),
+        };
         let (witness, cut_at) = (self.witness.clone(), pipeline.clock.instant());
         let work = move || {
             let began = pipeline.clock.instant();
             let commit = || -> Result<Committed> {
                 witness.map_or(Ok(()), |witness| witness.check(cut_at))?;
                 let remembered = remembered.map(|scorer| scorer.encode()).transpose()?;
-                let announced = announced.unwrap_or_default();
-                cut.checkpoint =
-                    Some(state::join(windows.encode()?, &announced.named(), remembered));
+                cut.checkpoint = Some(state::join(windows.encode()?, &announced, remembered));
                 drop(windows);
                 Ok(ledger.commit(cut, now_us)?)
             };
@@ -273,8 +274,8 @@ impl Lane {
             let seconds = (pipeline.clock.instant() - began).as_secs_f64();
             let newer = match committed {
                 // Here, because a read of the store is nothing that a lane should wait for.
-                Ok(_) => pipeline.newer_models(in_force),
-                Err(_) => Ok(Newest::default()),
+                Ok(_) => pipeline.newer_models(known),
+                Err(_) => Newest::default(),
             };
             let back = Landed { ledger, committed, newer, seconds };
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(back);

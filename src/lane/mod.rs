@@ -38,7 +38,7 @@ use self::inputs::Input;
 use self::windows::{Restored, restore};
 use crate::config::{LaneMode, SourceKind};
 use crate::memory::Share;
-use crate::pipeline::{LABELS, Newest, Pipeline};
+use crate::pipeline::{InForce, LABELS, Newest, Pipeline};
 
 /// Messages after which a lane is weighed, at the latest, while there is plenty of memory.
 const WEIGH_EVERY: u64 = 50_000;
@@ -68,6 +68,8 @@ pub struct Lane {
     epoch: Epoch,
     /// Models that are in force from the next cut on.
     newer: Newest,
+    /// Models that don't fit, though their alias means them.
+    refused: InForce,
     /// Models were announced since anything was read.
     announced_at_rest: bool,
     metrics: LaneMetrics,
@@ -108,6 +110,7 @@ impl Lane {
             pipeline: pipeline.clone(),
             epoch: Epoch::default(),
             newer: Newest::default(),
+            refused: InForce::default(),
             announced_at_rest: false,
             share: pipeline.memory.share(),
             unweighed: 0,

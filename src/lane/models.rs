@@ -6,9 +6,9 @@
 //!
 //! *Guarantees*: an epoch's rows have one set of models, and the checkpoint that the epoch starts from
 //! names them. So an epoch whose process died is read again with the models that it had, wherever the
-//! aliases have moved meanwhile. Models that can't be read or don't fit never take the place of good ones.
+//! aliases have moved meanwhile; only where there were none, and aliases of people mean some by then, it
+//! gets these. Models that can't be read or don't fit never take the place of good ones.
 
-use anyhow::Result;
 use tidegauge_aggregate::Closing;
 use tidegauge_score::{ScoreError, Scorer};
 use tidegauge_sink::Cut;
@@ -32,56 +32,61 @@ impl Lane {
         self.closing == Closing::ByWatermark && cut.closed_by.is_none()
     }
 
+    /// What aliases may mean without being heard of: models in force, those that wait for the next cut, and
+    /// those that were refused.
+    pub(super) fn known_models(&self) -> InForce {
+        InForce::of(&self.scorer).over(self.refused).over(self.newer.versions())
+    }
+
     /// Looks whether the aliases mean other models now.
     pub(super) fn look_for_models(&mut self) {
-        let known = InForce::of(&self.scorer).updated(&self.newer);
-        let newer = self.pipeline.newer_models(known);
-        self.hear_of(newer);
+        let newer = self.pipeline.newer_models(self.known_models());
+        self.newer.update(newer);
     }
 
-    /// Keeps newer models for the next cut.
-    pub(super) fn hear_of(&mut self, newer: Result<Newest>) {
-        match newer {
-            Ok(newer) => self.newer.update(newer),
-            Err(error) => self.kept(&self.pipeline.config.models.alias, &error),
-        }
-    }
-
-    /// Puts the newer models in force, if there are any.
+    /// Puts the newer models in force, if there are any. One that is refused is not heard of again before its
+    /// alias means another.
     pub(super) fn take_models(&mut self) {
-        let Newest { champion, onset, challenger, fallback } = std::mem::take(&mut self.newer);
-        let settings = &self.pipeline.config.models;
+        let newer = std::mem::take(&mut self.newer);
+        let (versions, settings) = (newer.versions(), &self.pipeline.config.models);
+        let Newest { champion, onset, challenger, fallback } = newer;
         if let Some(models) = champion {
             let taken = self.scorer.replace_models(Some(models));
-            self.tell(&settings.alias, taken, Scorer::model_sets);
+            let is_good = self.tell(&settings.alias, taken, Scorer::model_sets);
+            self.refused.champion = versions.champion.filter(|_| !is_good);
         }
         if let (Some(view), Some(models)) = (&settings.onset, onset) {
             let taken = self.scorer.replace_onset_models(Some(models));
-            self.tell(&view.alias, taken, Scorer::onset_sets);
+            let is_good = self.tell(&view.alias, taken, Scorer::onset_sets);
+            self.refused.onset = versions.onset.filter(|_| !is_good);
         }
         if let (Some(alias), Some(models)) = (&settings.challenger, challenger) {
             let taken = self.scorer.replace_challenger_models(Some(models));
-            self.tell(alias, taken, Scorer::challenger_sets);
+            let is_good = self.tell(alias, taken, Scorer::challenger_sets);
+            self.refused.challenger = versions.challenger.filter(|_| !is_good);
         }
         if let (Some(alias), Some(models)) = (settings.group_alias(), fallback) {
             let taken = self.scorer.replace_fallback_models(Some(models));
-            self.tell(alias, taken, Scorer::fallback_sets);
+            let is_good = self.tell(alias, taken, Scorer::fallback_sets);
+            self.refused.fallback = versions.fallback.filter(|_| !is_good);
         }
     }
 
-    fn tell(&self, alias: &str, taken: Result<(), ScoreError>, sets: fn(&Scorer) -> &[u64]) {
-        match taken {
-            Ok(()) => {
-                let (lane, sets) = (&*self.name, sets(&self.scorer));
-                tracing::info!(lane, alias, ?sets, "models replaced");
+    /// Tells what has become of models, and whether they are in force.
+    fn tell(
+        &self,
+        alias: &str,
+        taken: Result<(), ScoreError>,
+        sets: fn(&Scorer) -> &[u64],
+    ) -> bool {
+        let lane = &*self.name;
+        match &taken {
+            Ok(()) => tracing::info!(lane, alias, sets = ?sets(&self.scorer), "models replaced"),
+            Err(error) => {
+                self.pipeline.metrics.model_reload_failures.inc();
+                tracing::error!(lane, alias, %error, "models kept: the new ones cannot be used");
             }
-            Err(error) => self.kept(alias, &error.into()),
         }
-    }
-
-    fn kept(&self, alias: &str, error: &anyhow::Error) {
-        self.pipeline.metrics.model_reload_failures.inc();
-        let (lane, error) = (&*self.name, format!("{error:#}"));
-        tracing::error!(lane, alias, error, "models kept: the new ones cannot be used");
+        taken.is_ok()
     }
 }

@@ -196,7 +196,7 @@ pub(super) fn restore(pipeline: &Pipeline, ledger: &Ledger, closing: Closing) ->
             let (windows, sensors) =
                 Windows::restore(windows, query, settings, window.sensors_max, Some(spill))?;
             let announced = match closing {
-                Closing::ByWatermark => InForce::from_named(&announced),
+                Closing::ByWatermark => pipeline.announced_models(&announced),
                 Closing::AtEnd => InForce::default(),
             };
             let mut scorer = pipeline.scorer_as_announced(announced)?;

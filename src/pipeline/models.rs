@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use anyhow::{Result, anyhow};
 use tidegauge_aggregate::Query;
 use tidegauge_score::{Models, ScoreError, Scorer};
+use tidegauge_sink::Digest;
 
 use super::Pipeline;
 use crate::config::Config;
@@ -14,6 +15,7 @@ const CHAMPION: &str = "champion";
 const ONSET: &str = "onset";
 const CHALLENGER: &str = "challenger";
 const FALLBACK: &str = "fallback";
+const REGISTRY: &str = "registry";
 
 /// The version that the onset view has before its first models: that there are none is a state of its
 /// own, in which rows of an epoch are read again as well.
@@ -50,6 +52,17 @@ impl Newest {
         self.challenger = challenger.or(self.challenger.take());
         self.fallback = fallback.or(self.fallback.take());
     }
+
+    /// The versions of what is there.
+    pub fn versions(&self) -> InForce {
+        let version = |models: &Option<Models>| models.as_ref().map(Models::version);
+        InForce {
+            champion: version(&self.champion),
+            onset: version(&self.onset),
+            challenger: version(&self.challenger),
+            fallback: version(&self.fallback),
+        }
+    }
 }
 
 impl InForce {
@@ -65,20 +78,19 @@ impl InForce {
         }
     }
 
-    /// What is in force once these are.
+    /// The other's versions, and these where it has none.
     #[must_use]
-    pub fn updated(self, newer: &Newest) -> Self {
-        let version = |models: &Option<Models>| models.as_ref().map(Models::version);
+    pub fn over(self, other: Self) -> Self {
         Self {
-            champion: version(&newer.champion).or(self.champion),
-            onset: version(&newer.onset).or(self.onset),
-            challenger: version(&newer.challenger).or(self.challenger),
-            fallback: version(&newer.fallback).or(self.fallback),
+            champion: other.champion.or(self.champion),
+            onset: other.onset.or(self.onset),
+            challenger: other.challenger.or(self.challenger),
+            fallback: other.fallback.or(self.fallback),
         }
     }
 
     /// The versions by the views' names.
-    pub fn named(&self) -> Vec<(&'static str, u64)> {
+    fn named(&self) -> Vec<(&'static str, u64)> {
         let all = [
             (CHAMPION, self.champion),
             (ONSET, self.onset),
@@ -89,7 +101,7 @@ impl InForce {
     }
 
     /// What [`InForce::named`] gave; views that are not known are passed over.
-    pub fn from_named(named: &[(&str, u64)]) -> Self {
+    fn from_named(named: &[(&str, u64)]) -> Self {
         let of =
             |wanted| named.iter().find(|(view, _)| *view == wanted).map(|(_, version)| *version);
         Self {
@@ -102,6 +114,31 @@ impl InForce {
 }
 
 impl Pipeline {
+    /// What a checkpoint says of the models of its next epoch: their versions, and of which registry.
+    pub fn announcement(&self, in_force: InForce) -> Vec<(&'static str, u64)> {
+        let mut named = in_force.named();
+        if !named.is_empty() {
+            named.push((REGISTRY, self.registry_mark()));
+        }
+        named
+    }
+
+    /// What [`Pipeline::announcement`] said. Versions of another registry are other models: they say
+    /// nothing.
+    pub fn announced_models(&self, named: &[(&str, u64)]) -> InForce {
+        match named.contains(&(REGISTRY, self.registry_mark())) {
+            true => InForce::from_named(named),
+            false => InForce::default(),
+        }
+    }
+
+    /// A number that tells registries apart; 0 for the one inside of the lake, wherever that is.
+    fn registry_mark(&self) -> u64 {
+        let url = self.config.models.url.as_ref();
+        let digits = |url: &String| Digest::of(url.as_bytes()).to_string()[..16].to_owned();
+        url.map_or(0, |url| u64::from_str_radix(&digits(url), 16).expect("digits of a digest"))
+    }
+
     /// A scorer with the models that the aliases mean now or, when these cannot be used, with the last
     /// ones that could.
     ///
@@ -135,36 +172,37 @@ impl Pipeline {
         }
         let made = self.announced(announced).and_then(|models| self.scorer_with(models));
         made.or_else(|error| {
-            self.metrics.model_reload_failures.inc();
+            // Nobody has to act on it: the configuration may name other features now.
+            let scorer = self.scorer()?;
             let error = format!("{error:#}");
-            tracing::error!(error, "{NOT_AS_ANNOUNCED}");
-            self.scorer()
+            tracing::warn!(error, "{NOT_AS_ANNOUNCED}");
+            Ok(scorer)
         })
     }
 
-    /// The models that the aliases mean, where they are not the ones in force.
-    pub fn newer_models(&self, in_force: InForce) -> Result<Newest> {
-        let newer = |alias: &str, in_force: Option<u64>| -> Result<Option<Models>> {
+    /// The models that the aliases mean, where they are not known yet. What can't be read is told, and holds
+    /// up nothing else.
+    pub fn newer_models(&self, known: InForce) -> Newest {
+        let newer = |alias: &str, known: Option<u64>| -> Result<Option<Models>> {
             match self.registry.alias(alias)? {
-                Some(record) if in_force != Some(record.version) => {
+                Some(record) if known != Some(record.version) => {
                     Ok(Some(self.registry.models(record.version)?))
                 }
                 _ => Ok(None),
             }
         };
-        let settings = &self.config.models;
-        let onset = settings.onset.as_ref().map(|onset| newer(&onset.alias, in_force.onset));
-        let onset = onset.transpose().unwrap_or_else(|error| self.without_onset(&error));
-        let beside = |alias: Option<&str>, in_force: Option<u64>| {
+        let newer = |alias: Option<&str>, known: Option<u64>| {
             let alias = alias?;
-            newer(alias, in_force).unwrap_or_else(|error| self.without(alias, &error))
+            newer(alias, known).unwrap_or_else(|error| self.without(alias, &error))
         };
-        Ok(Newest {
-            champion: newer(&settings.alias, in_force.champion)?,
-            onset: onset.flatten(),
-            challenger: beside(settings.challenger.as_deref(), in_force.challenger),
-            fallback: beside(settings.group_alias(), in_force.fallback),
-        })
+        let settings = &self.config.models;
+        let onset = settings.onset.as_ref().map(|onset| onset.alias.as_str());
+        Newest {
+            champion: newer(Some(&settings.alias), known.champion),
+            onset: newer(onset, known.onset),
+            challenger: newer(settings.challenger.as_deref(), known.challenger),
+            fallback: newer(settings.group_alias(), known.fallback),
+        }
     }
 
     fn newest(&self) -> Result<Newest> {
@@ -174,9 +212,7 @@ impl Pipeline {
     /// The announced models, and those that the aliases mean where none are or they are gone.
     fn announced(&self, announced: InForce) -> Result<Newest> {
         let settings = &self.config.models;
-        let onset = settings.onset.as_ref();
-        let onset = onset.map(|onset| self.models_of(&onset.alias, announced.onset));
-        let onset = onset.transpose().unwrap_or_else(|error| self.without_onset(&error));
+        let onset = settings.onset.as_ref().map(|onset| onset.alias.as_str());
         let beside = |alias: Option<&str>, announced: Option<u64>| {
             let alias = alias?;
             let found = self.models_of(alias, announced);
@@ -184,7 +220,7 @@ impl Pipeline {
         };
         Ok(Newest {
             champion: self.models_of(&settings.alias, announced.champion)?,
-            onset: onset.flatten(),
+            onset: beside(onset, announced.onset),
             challenger: beside(settings.challenger.as_deref(), announced.challenger),
             fallback: beside(settings.group_alias(), announced.fallback),
         })
@@ -208,22 +244,14 @@ impl Pipeline {
     pub fn onset_models(&self) -> Option<Models> {
         let onset = self.config.models.onset.as_ref()?;
         let models = self.models_of(&onset.alias, None);
-        models.unwrap_or_else(|error| self.without_onset(&error))
+        models.unwrap_or_else(|error| self.without(&onset.alias, &error))
     }
 
-    /// Models that nobody made by hand must not hold up those that someone did.
-    fn without_onset<T>(&self, error: &anyhow::Error) -> Option<T> {
-        self.metrics.model_reload_failures.inc();
-        let error = format!("{error:#}");
-        tracing::error!(error, "the onset view's models cannot be used");
-        None
-    }
-
-    /// The same for what stands beside the champion.
+    /// What cannot be used must not hold up what can.
     fn without<T>(&self, alias: &str, error: &anyhow::Error) -> Option<T> {
         self.metrics.model_reload_failures.inc();
         let error = format!("{error:#}");
-        tracing::error!(alias, error, "models beside the champion cannot be used");
+        tracing::error!(alias, error, "the models of this alias cannot be used");
         None
     }
 

@@ -131,6 +131,12 @@ pub(crate) fn canonical(name: &str) -> String {
     }
 }
 
+/// How many rows the features look at by their names, each row's own included.
+pub(crate) fn look_back(names: &[String]) -> usize {
+    let rows = |name: &String| parse(name, |_| false, |_| Ok(0)).map_or(1, Expression::rows);
+    names.iter().map(rows).max().unwrap_or(1)
+}
+
 /// A feature by its name. `column` finds the number of a column, or says what is wrong with it.
 ///
 /// # Errors

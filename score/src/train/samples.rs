@@ -18,6 +18,8 @@ pub(super) struct Samples {
     /// How many of the standardised rows are of the first half of all that there were, between a
     /// quarter and three quarters of them.
     pub(super) half: usize,
+    /// How many rows after a row have features that look at it.
+    pub(super) reach: usize,
 }
 
 impl Samples {
@@ -29,6 +31,7 @@ impl Samples {
     pub(super) fn new(
         given: &SensorRows,
         width: usize,
+        look_back: usize,
         options: &TrainOptions,
     ) -> Result<Self, SkipReason> {
         let (times, values) = (given.window_end_us.len(), given.rows.len());
@@ -60,7 +63,9 @@ impl Samples {
             (given.window_end_us[used[0]], given.window_end_us[used[used.len() - 1]]);
         let half = used.partition_point(|i| given.window_end_us[*i] < middle);
         let half = half.clamp(used.len() / 4, used.len() - used.len() / 4).max(1);
-        Ok(Self { standardised, values, mean, scale, from_us, to_us, rows: times, half })
+        // Of rows that are evenly spaced among others, as many fewer.
+        let reach = (look_back.saturating_sub(1) * used.len()).div_ceil(usable);
+        Ok(Self { standardised, values, mean, scale, from_us, to_us, rows: times, half, reach })
     }
 }
 

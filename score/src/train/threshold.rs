@@ -11,6 +11,11 @@
 //! The excess of held-out distances over their 90 % quantile is taken as exponential in a power of the
 //! distance (peaks over threshold). That the tail's scale is itself known from few windows is a part of the
 //! answer, so that the asked rate holds on average.
+//!
+//! *Features that look back* make neighbours alike. Rows whose features share readings with the other side of
+//! a fold's edge are left out on both sides, or models would know what they are asked about. And one strange
+//! window is in the features of many rows, which then are flagged in a run: people are called once for it,
+//! so the rate is one of runs, and the tail is what the largest of each run makes.
 
 use super::Threshold;
 use super::fit::Fitter;
@@ -38,10 +43,16 @@ const FOLDS: usize = 5;
 /// Time blocks that rows are cut into; every fifth belongs to the same fold.
 const BLOCKS: usize = 20;
 
+/// Blocks are at least so many times as long as features look back.
+const REACHES: usize = 4;
+
 /// Depths of rows that models did not know.
 #[derive(Debug)]
 pub(super) struct HeldOut {
-    depths: Vec<f64>,
+    /// In the order of time; `None` of rows that no model was asked about.
+    depths: Vec<Option<f64>>,
+    /// Rows that share readings come in runs.
+    runs: bool,
     /// The depth that no threshold lies beyond.
     most: f64,
     power: f64,
@@ -78,15 +89,32 @@ impl HeldOut {
             Threshold::Score(_) => second_half(judge, samples)?,
             Threshold::FalseAlarmRate(_) => folds(judge, samples)?,
         };
-        match depths.iter().all(|depth| depth.is_finite()) {
-            true => Ok(Self { depths, most: judge.most(), power: judge.power() }),
+        let runs = samples.reach > 0;
+        match depths.iter().flatten().all(|depth| depth.is_finite()) {
+            true => Ok(Self { depths, runs, most: judge.most(), power: judge.power() }),
             false => Err("its rows lie farther apart than numbers go".into()),
         }
     }
 
     /// Distances beyond the boundary, 0 inside, in standard deviations.
     pub fn distances(&self) -> impl Iterator<Item = f64> {
-        self.depths.iter().map(|depth| depth.max(0.0).sqrt())
+        self.depths.iter().flatten().map(|depth| depth.max(0.0).sqrt())
+    }
+
+    /// Distances beyond this one; of a run of rows only the largest, where rows share readings.
+    fn peaks(&self, beyond: f64) -> Vec<f64> {
+        let distances = self.depths.iter().map(|depth| Some(depth.as_ref()?.max(0.0).sqrt()));
+        let (mut peaks, mut in_run) = (Vec::new(), false);
+        for distance in distances {
+            let far = distance.filter(|distance| *distance > beyond);
+            match (far, peaks.last_mut()) {
+                (Some(distance), Some(peak)) if in_run => *peak = distance.max(*peak),
+                (Some(distance), _) => peaks.push(distance),
+                (None, _) => {}
+            }
+            in_run = self.runs && far.is_some();
+        }
+        peaks
     }
 
     /// The distance that normal windows rarely pass, and not below `least`.
@@ -96,18 +124,24 @@ impl HeldOut {
         quantile(&distances, UNIT).max(least)
     }
 
-    /// The distance from which on a window is an anomaly, for a share of normal windows that may be.
+    /// The distance from which on a window is an anomaly, for a share of normal windows that may be, or of
+    /// runs of them per window.
     pub fn threshold(&self, false_alarm_rate: f64) -> f64 {
         let mut distances: Vec<f64> = self.distances().collect();
         distances.sort_by(f64::total_cmp);
         let tail_at = quantile(&distances, 1.0 - TAIL);
-        let (most, power) = (self.most.sqrt(), self.power);
-        let seen = quantile(&distances, 1.0 - false_alarm_rate);
-        let tail = &distances[distances.partition_point(|d| *d <= tail_at)..];
+        let pw: f64 = std::env::var("XP").ok().and_then(|p| p.parse().ok()).unwrap_or(self.power);
+        let (most, power) = (self.most.sqrt(), if self.runs { pw } else { self.power });
+        let mut tail = self.peaks(tail_at);
+        tail.sort_by(f64::total_cmp);
         let (share, count) = (tail.len() as f64 / distances.len() as f64, tail.len() as f64);
         if share <= false_alarm_rate {
-            return seen.clamp(LEAST, most);
+            return quantile(&distances, 1.0 - false_alarm_rate).clamp(LEAST, most);
         }
+        let seen = match self.runs {
+            true => quantile(&tail, 1.0 - false_alarm_rate / share),
+            false => quantile(&distances, 1.0 - false_alarm_rate),
+        };
         let from = tail_at.powf(power);
         let mean = tail.iter().map(|d| d.powf(power) - from).sum::<f64>() / count;
         // What is known of the tail's scale is known from so many windows: the chance of a next one
@@ -119,7 +153,7 @@ impl HeldOut {
     /// The share of held-out windows at least so far away.
     pub fn share_from(&self, distance: f64) -> f64 {
         let far = self.distances().filter(|d| *d >= distance).count();
-        far as f64 / self.depths.len() as f64
+        far as f64 / self.distances().count() as f64
     }
 }
 
@@ -162,23 +196,31 @@ impl Judge for Deviations {
     }
 }
 
-fn second_half(judge: &impl Judge, samples: &Samples) -> Result<Vec<f64>, String> {
+fn second_half(judge: &impl Judge, samples: &Samples) -> Result<Vec<Option<f64>>, String> {
     let (known, held) = samples.standardised.split_at(samples.half * samples.width());
-    depths(judge, known, held, samples.width())
+    Ok(depths(judge, known, held, samples.width())?.into_iter().map(Some).collect())
 }
 
-fn folds(judge: &impl Judge, samples: &Samples) -> Result<Vec<f64>, String> {
+fn folds(judge: &impl Judge, samples: &Samples) -> Result<Vec<Option<f64>>, String> {
     let width = samples.width();
     let n = samples.standardised.len() / width;
-    let block = (n / BLOCKS).max(1);
-    let mut all = Vec::with_capacity(n);
+    let block = (n / BLOCKS).max(REACHES * samples.reach).min(n / FOLDS).max(1);
+    let reach = samples.reach.min(block / 2);
+    let is_held = |i: usize, fold: usize| i / block % FOLDS == fold;
+    // Its features see rows of the block before, which is of another fold.
+    let is_mixed = |i: usize| i >= block && i % block < reach;
+    let mut all = vec![None; n];
     for fold in 0..FOLDS {
-        let rows = |held: bool| -> Vec<f64> {
-            let rows = samples.standardised.chunks_exact(width).enumerate();
-            let rows = rows.filter(|(i, _)| (i / block % FOLDS == fold) == held);
-            rows.flat_map(|(_, row)| row).copied().collect()
+        let of = |rows: &[usize]| -> Vec<f64> {
+            let row = |i: &usize| samples.standardised[i * width..(i + 1) * width].iter();
+            rows.iter().flat_map(row).copied().collect()
         };
-        all.extend(depths(judge, &rows(false), &rows(true), width)?);
+        let held: Vec<usize> = (0..n).filter(|i| is_held(*i, fold) && !is_mixed(*i)).collect();
+        let sees_held = |i: usize| is_mixed(i) && is_held(i - block, fold);
+        let known: Vec<usize> = (0..n).filter(|i| !is_held(*i, fold) && !sees_held(*i)).collect();
+        for (i, depth) in held.iter().zip(depths(judge, &of(&known), &of(&held), width)?) {
+            all[*i] = Some(depth);
+        }
     }
     Ok(all)
 }

@@ -1,6 +1,7 @@
 //! Models that change while a lane runs, and a lane that dies around it.
 
 use super::*;
+use crate::pipeline::InForce;
 
 /// A reading each seven seconds: each closes the window of the one before.
 fn stream() -> Vec<String> {
@@ -113,4 +114,45 @@ fn fm_46_input_that_was_drained_goes_on_with_what_the_alias_means() {
     let mut lane = bench.lane();
     step(&mut lane, &texts, 4);
     assert_eq!(sets(&bench), [first, first, second]);
+}
+
+#[test]
+fn fm_47_models_that_do_not_fit_are_refused_once_and_a_lane_that_ends_comes_to_its_end() {
+    let (bench, texts) = (Bench::new(&[]), stream());
+    let first = bench.champion(0.0);
+    let mut lane = bench.lane();
+    step(&mut lane, &texts, 2);
+    let good = bench.pipeline.registry.models(first).expect("published").newest().clone();
+    let mut other = ModelEntry::clone(good.entries().next().expect("one model"));
+    other.features = vec!["t".into()];
+    let key = &bench.pipeline.config.event.key;
+    let misfit = bench.pipeline.registry.publish(key, vec![other], None, "test", 1);
+    let move_to = |version| bench.pipeline.registry.move_alias("champion", version, 2);
+    move_to(misfit.expect("publishes")).expect("moves");
+    // What a process does that ends: it commits until there is nothing more to commit.
+    let commits = (0..10).take_while(|n| {
+        lane.wait(None);
+        lane.land().expect("lands");
+        lane.cut(1).expect("cuts") || *n == 0
+    });
+    assert!(commits.count() <= 2, "the refused models are announced again and again");
+    assert_eq!(bench.pipeline.metrics.model_reload_failures.get(), 1);
+    step(&mut lane, &texts, 4);
+    let third = bench.champion(-10.0);
+    lane.commit(1).expect("hears of it");
+    lane.commit(1).expect("announces it");
+    step(&mut lane, &texts, 5);
+    assert_eq!(sets(&bench), [first, first, first, third]);
+    assert_eq!(bench.pipeline.metrics.model_reload_failures.get(), 1);
+    bench.prove();
+}
+
+#[test]
+fn fm_46_announcements_of_another_registry_say_nothing() {
+    let bench = Bench::new(&["models.url=here"]);
+    let other = Bench::new(&["models.url=there"]);
+    let in_force = InForce { champion: Some(7), onset: Some(0), ..InForce::default() };
+    let said = bench.pipeline.announcement(in_force);
+    assert_eq!(bench.pipeline.announced_models(&said), in_force);
+    assert_eq!(other.pipeline.announced_models(&said), InForce::default());
 }
