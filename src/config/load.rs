@@ -8,6 +8,18 @@ use super::{Config, Mistakes, sections};
 
 const SECTIONS: [&str; 7] = ["source", "event", "window", "models", "lake", "limits", "http"];
 
+/// The sections within sections, but for that of Kafka's own settings.
+const INNER: [(&str, &str); 8] = [
+    ("window", "policy"),
+    ("models", "train"),
+    ("models", "onset"),
+    ("models", "challenger"),
+    ("models", "fallback"),
+    ("models", "drift"),
+    ("models", "device"),
+    ("lake", "storage"),
+];
+
 /// Reads and checks the configuration at `path`. `sets` are `key=value` flags.
 ///
 /// # Errors
@@ -63,7 +75,8 @@ pub fn parse(
 
 /// `TIDEGAUGE_SOURCE_BROKERS` is `source.brokers`; `TIDEGAUGE_SOURCE_KAFKA_SASL_PASSWORD` is the
 /// librdkafka setting `sasl.password`; `TIDEGAUGE_LAKE_STORAGE_ACCESS_KEY_ID` is
-/// `access_key_id` of `[lake.storage]`. Variables of other names are not ours.
+/// `access_key_id` of `[lake.storage]`, and so with the other inner sections.
+/// Variables of other names are not ours.
 fn from_environment(
     environment: impl Iterator<Item = (String, String)>,
 ) -> BTreeMap<String, String> {
@@ -77,21 +90,19 @@ fn from_environment(
         }
         let key = match key.strip_prefix("kafka_").filter(|_| section == "source") {
             Some(kafka) => format!("source.kafka.{}", kafka.replace('_', ".")),
-            None if section == "lake" => match key.strip_prefix("storage_") {
-                Some(storage) => format!("lake.storage.{storage}"),
-                None => format!("lake.{key}"),
+            None => match inner(section, key) {
+                Some((part, key)) => format!("{section}.{part}.{key}"),
+                None => format!("{section}.{key}"),
             },
-            None if section == "models" => {
-                let parts = ["train", "challenger", "fallback"];
-                let of = |part: &&str| key.strip_prefix(part).is_some_and(|k| k.starts_with('_'));
-                match parts.into_iter().find(of) {
-                    Some(part) => format!("models.{part}.{}", &key[part.len() + 1..]),
-                    None => format!("models.{key}"),
-                }
-            }
-            None => format!("{section}.{key}"),
         };
         settings.insert(key, value);
     }
     settings
+}
+
+/// The inner section that a variable's name begins with, and its key there.
+fn inner<'a>(section: &str, key: &'a str) -> Option<(&'static str, &'a str)> {
+    let parts = INNER.into_iter().filter(|(outer, _)| *outer == section);
+    let of = |part: &'static str| Some((part, key.strip_prefix(part)?.strip_prefix('_')?));
+    parts.map(|(_, part)| part).find_map(of)
 }

@@ -68,6 +68,49 @@ fn environment_wins_over_the_file_and_flags_over_both() {
 }
 
 #[test]
+fn a_variable_reaches_every_section_and_the_sections_within() {
+    let env = [
+        ("TIDEGAUGE_SOURCE_ON_GAP", "skip"),
+        ("TIDEGAUGE_EVENT_VALUES", "Value,Other"),
+        ("TIDEGAUGE_WINDOW_IDLE_AFTER", "7s"),
+        ("TIDEGAUGE_WINDOW_POLICY_EARLY", "5m"),
+        ("TIDEGAUGE_WINDOW_POLICY_ON_EARLY", "adjust"),
+        ("TIDEGAUGE_MODELS_MIN_READINGS", "2"),
+        ("TIDEGAUGE_MODELS_TRAIN_FALSE_ALARM_RATE", "0.01"),
+        ("TIDEGAUGE_MODELS_ONSET_FEATURES", "mean"),
+        ("TIDEGAUGE_MODELS_ONSET_FIT_EVERY", "9s"),
+        ("TIDEGAUGE_MODELS_CHALLENGER_ALIAS", "next"),
+        ("TIDEGAUGE_MODELS_FALLBACK_GROUP", "Device"),
+        ("TIDEGAUGE_MODELS_DRIFT_EVERY", "1h"),
+        ("TIDEGAUGE_MODELS_DEVICE_BY", "Device"),
+        ("TIDEGAUGE_MODELS_DEVICE_AT_LEAST", "3"),
+        ("TIDEGAUGE_LAKE_KEEP_LATE", "2d"),
+        ("TIDEGAUGE_LAKE_STORAGE_REGION", "eu-1"),
+        ("TIDEGAUGE_LIMITS_SPILL", "spilled"),
+        ("TIDEGAUGE_HTTP_LISTEN", "127.0.0.1:9"),
+    ];
+    let Config { source, event, window, models, lake, limits, http } =
+        read(GOOD, &env, &[]).expect("valid");
+    assert_eq!((source.on_gap, event.values.len()), (OnGap::Skip, 2));
+    let rule = Rule { tolerance_ns: 300_000_000_000, action: Action::Adjust };
+    assert_eq!(window.idle_after, Duration::from_secs(7));
+    assert_eq!(window.policy.early, Some(rule));
+    let rate = tidegauge_score::train::Threshold::FalseAlarmRate(0.01);
+    assert_eq!((models.min_readings, models.train.threshold), (2, Some(rate)));
+    let onset = models.onset.as_ref().expect("its features are named");
+    assert_eq!(onset.fit_every, Duration::from_secs(9));
+    assert_eq!(
+        (models.challenger.as_deref(), models.group_alias()),
+        (Some("next"), Some("fallback"))
+    );
+    assert_eq!(models.drift.every, Some(Duration::from_secs(3600)));
+    assert_eq!(models.device.map(|d| (d.by, d.at_least)), Some((vec!["Device".to_string()], 3)));
+    assert_eq!(lake.upkeep.keep_late, Some(Duration::from_secs(2 * 86_400)));
+    assert_eq!(lake.storage.options["region"], "eu-1");
+    assert_eq!((limits.spill.as_deref(), http.map(|a| a.port())), (Some("spilled"), Some(9)));
+}
+
+#[test]
 fn every_mistake_is_reported_at_once_with_key_value_and_what_is_allowed() {
     let text = r#"
     [source]
