@@ -28,6 +28,7 @@ mod sensor_rows;
 mod signals;
 pub mod spill;
 mod split;
+mod sql;
 mod tables;
 pub mod trainer;
 pub mod worker;

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::pipeline;
 use crate::sensor_rows::{Keys, Numbers};
+use crate::sql::{REVISED, newest, quoted};
 
 /// Records read at once.
 const BATCH_MAX: usize = 8_192;
@@ -42,7 +43,7 @@ impl Range {
     }
 
     /// The same in SQL, for readers to leave out whole files.
-    fn condition(self) -> String {
+    pub fn condition(self) -> String {
         let time = |us: i64| tidegauge_flow::time::rfc3339(us.saturating_mul(1000));
         let bound = |sign: &str, us: Option<i64>| {
             us.map(|us| format!("{} {sign} '{}'", names::WINDOW_END, time(us)))
@@ -73,18 +74,10 @@ pub fn from_lake(config: &Config, wanted: &[String], range: Range) -> Result<Vec
     let registry = pipeline::registry(config)?;
     let select =
         |sql: &str| super::query::select(&config.lake.url, &config.lake.storage, &registry, sql);
-    let revised = select("SELECT revision FROM predictions WHERE revision > 0 LIMIT 1")?;
+    let revised = select(REVISED)?;
     let sql = match revised.iter().all(|batch| batch.num_rows() == 0) {
         true => format!("SELECT {columns} FROM predictions WHERE {}", range.condition()),
-        // What is true of a window is its newest row.
-        false => format!(
-            "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY {}, {} \
-             ORDER BY revision DESC) AS tidegauge_nth FROM predictions WHERE {}) \
-             WHERE tidegauge_nth = 1",
-            keys.join(", "),
-            names::WINDOW_END,
-            range.condition()
-        ),
+        false => format!("SELECT {columns} FROM {}", newest(&keys, &range.condition())),
     };
     let batches = select(&sql)?;
     let mut rows = RowsBySensor::new(keys.len(), range);
@@ -129,11 +122,6 @@ pub fn from_files(
         rows.add_closed(&closed.batch, wanted)?;
     }
     Ok(rows.finish())
-}
-
-/// A name as SQL wants it.
-pub fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 struct RowsBySensor {

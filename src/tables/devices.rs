@@ -9,6 +9,7 @@ use tidegauge_flow::names;
 use tidegauge_sink::Generation;
 
 use crate::config::Device;
+use crate::sql::{REVISED, newest, quoted};
 
 /// Adds the table to a session that has `predictions`.
 ///
@@ -19,23 +20,17 @@ pub async fn add(context: &SessionContext, device: &Device, generation: &Generat
     if let Some(name) = device.by.iter().find(|name| !known(name)) {
         anyhow::bail!("[models.device] by names {name:?}, which is no key column of this lake");
     }
-    let revised = context.sql("SELECT revision FROM predictions WHERE revision > 0 LIMIT 1");
-    let is_revised = revised.await?.collect().await?.iter().any(|batch| batch.num_rows() > 0);
-    let rows = if is_revised { newest(generation) } else { "predictions".into() };
+    let revised = context.sql(REVISED).await?.collect().await?;
+    let rows = match revised.iter().all(|batch| batch.num_rows() == 0) {
+        true => "predictions".into(),
+        false => {
+            let keys = generation.key.iter().map(|column| quoted(&column.name));
+            newest(&keys.collect::<Vec<_>>(), "true")
+        }
+    };
     let frame = context.sql(&statement(device, &rows)).await.context("the table devices")?;
     context.register_table("devices", frame.into_view())?;
     Ok(())
-}
-
-/// What is true of a window is its newest row.
-fn newest(generation: &Generation) -> String {
-    let keys: Vec<String> = generation.key.iter().map(|column| quoted(&column.name)).collect();
-    format!(
-        "(SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {}, {} ORDER BY revision DESC) \
-         AS tidegauge_nth FROM predictions) WHERE tidegauge_nth = 1)",
-        keys.join(", "),
-        names::WINDOW_END
-    )
 }
 
 fn statement(device: &Device, rows: &str) -> String {
@@ -50,8 +45,4 @@ fn statement(device: &Device, rows: &str) -> String {
          FROM {rows} GROUP BY {columns}",
         names::SEVERITY
     )
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -132,6 +132,34 @@ fn a_challenger_says_beside_the_champion_what_it_would_say_in_its_place() {
 }
 
 #[test]
+fn a_window_that_was_revised_is_compared_once() {
+    let challenger = "[models.challenger]\nalias = \"challenger\"";
+    let project = Project::new("127.0.0.1:1")
+        .with("window", "late = \"revise\"\nout_of_order = \"1s\"", MEAN)
+        .with("end", challenger, MEAN);
+    simulate(&project, "all.jsonl", "2026-01-01T00:00:00.300Z", "900");
+    project.ok(&["train", "all.jsonl", "-c", "tidegauge.toml"]);
+    project.ok(&["train", "all.jsonl", "-c", "tidegauge.toml", "--alias", "challenger"]);
+    let reading = |second: i64, value: f64| format!("2026-01-02T00:00:{second:02}Z,1,1,{value}");
+    let mut lines = vec!["TS,Device,Sensor,Value".to_string()];
+    lines.extend((0..30).map(|second| reading(second, 10.0)));
+    // Late for a window that is closed by now, and then on.
+    lines.push(reading(12, 1e6));
+    lines.extend((30..60).map(|second| reading(second, 10.0)));
+    std::fs::write(project.path("readings.csv"), lines.join("\n")).expect("writes");
+    let files = ["--set", "source.kind=files", "--set", "source.paths=readings.csv"];
+    project.ok(&[&["run", "-c", "tidegauge.toml"], &files[..]].concat());
+    let judged = "SELECT count(*) FROM predictions WHERE challenger_is_anomaly IS NOT NULL";
+    let revised = format!("{judged} AND revision > 0");
+    assert_eq!((project.number(judged), project.number(&revised)), (14, 1));
+    for (range, windows) in [(&[][..], 13), (&["--from", "2026-01-02T00:00:00Z"], 12)] {
+        let told = project.ok(&[&["models", "compare", "-c", "tidegauge.toml"], range].concat());
+        let expected = format!("1 sensors, {windows} rows that both have judged");
+        assert!(told.contains(&expected), "{told} does not say {expected}");
+    }
+}
+
+#[test]
 fn what_has_no_model_of_its_own_is_judged_by_its_group_or_limits_and_listed() {
     let project = project("127.0.0.1:1");
     score(&project, "scored", &[]);

@@ -11,14 +11,16 @@ use tidegauge_flow::names;
 use tidegauge_score::Status;
 
 use super::missing::renamed;
-use crate::commands::history::{Range, quoted};
+use crate::commands::history::Range;
 use crate::commands::{Usage, query};
 use crate::config::Config;
 use crate::pipeline;
 use crate::say::say;
+use crate::sql::{REVISED, newest, quoted};
 
 /// Tells of each sensor how many rows both judged, on how many they agree, and who alone calls a row
-/// anomalous; those that agree least first. A row of a fallback is not the champion's.
+/// anomalous; those that agree least first. A row of a fallback is not the champion's, and of a window that was
+/// revised only the newest row counts.
 pub fn run(config: &Config, range: Range) -> Result<ExitCode> {
     let Some(challenger) = &config.models.challenger else {
         return Err(Usage("compare needs [models.challenger] alias".into()).into());
@@ -33,7 +35,12 @@ pub fn run(config: &Config, range: Range) -> Result<ExitCode> {
     let champion = format!("{} only", config.models.alias);
     let challenger = format!("{challenger} only");
     let said = ["rows", "agreed", "agreed %", &champion, &challenger];
-    let sensors = select(&sql(config, range))?;
+    let keys: Vec<_> = config.event.key.columns().iter().map(|k| quoted(&k.name)).collect();
+    let rows = match select(REVISED)?.iter().all(|batch| batch.num_rows() == 0) {
+        true => format!("(SELECT * FROM predictions WHERE {})", range.condition()),
+        false => newest(&keys, &range.condition()),
+    };
+    let sensors = select(&sql(&keys.join(", "), &rows))?;
     let sensors = sensors.iter().map(|batch| renamed(batch, &said)).collect::<Result<Vec<_>>>()?;
     let total = |place: usize| -> Result<i64> {
         let of = |batch: &RecordBatch| {
@@ -59,25 +66,18 @@ pub fn run(config: &Config, range: Range) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn sql(config: &Config, range: Range) -> String {
-    let keys: Vec<_> = config.event.key.columns().iter().map(|k| quoted(&k.name)).collect();
-    let keys = keys.join(", ");
+fn sql(keys: &str, from: &str) -> String {
     let (ours, theirs) = (names::IS_ANOMALY, names::CHALLENGER_IS_ANOMALY);
     let rows = |is: String| format!("sum(CASE WHEN {is} THEN 1 ELSE 0 END)");
     let agreed = rows(format!("{ours} = {theirs}"));
     let (first, second) =
         (rows(format!("{ours} AND NOT {theirs}")), rows(format!("{theirs} AND NOT {ours}")));
-    let end = |than: &str, us: Option<i64>| {
-        let time = |us| format!("arrow_cast({us}, 'Timestamp(Microsecond, Some(\"UTC\"))')");
-        us.map_or(String::new(), |us| format!(" AND {} {than} {}", names::WINDOW_END, time(us)))
-    };
-    let (from, to) = (end(">", range.from), end("<=", range.to));
     format!(
         "SELECT {keys}, tidegauge_rows, tidegauge_agreed, \
          round(100.0 * tidegauge_agreed / tidegauge_rows, 2), tidegauge_first, tidegauge_second \
          FROM (SELECT {keys}, count(*) AS tidegauge_rows, {agreed} AS tidegauge_agreed, \
-         {first} AS tidegauge_first, {second} AS tidegauge_second FROM predictions \
-         WHERE status = '{}' AND {theirs} IS NOT NULL{from}{to} GROUP BY {keys}) \
+         {first} AS tidegauge_first, {second} AS tidegauge_second FROM {from} \
+         WHERE status = '{}' AND {theirs} IS NOT NULL GROUP BY {keys}) \
          ORDER BY CAST(tidegauge_agreed AS DOUBLE) / tidegauge_rows, tidegauge_rows DESC, {keys}",
         Status::Ok.as_str(),
     )

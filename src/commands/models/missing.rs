@@ -9,11 +9,11 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use tidegauge_score::Status;
 
-use crate::commands::history::quoted;
 use crate::commands::query;
 use crate::config::Config;
 use crate::pipeline;
 use crate::say::say;
+use crate::sql::quoted;
 
 /// What is said of a sensor, behind its key: the status of its newest row, the rows of this status and
 /// the newest window's end.
