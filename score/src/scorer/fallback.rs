@@ -104,7 +104,7 @@ impl Fallback {
     /// # Errors
     /// When a model doesn't fit or can't be built; the models in force stay so.
     pub fn replace(&mut self, models: Option<Models>) -> Result<(), ScoreError> {
-        self.view.replace(models, self.group.as_ref().map(Group::schema))?;
+        self.view.replace_unseen(models, self.group.as_ref().map(Group::schema))?;
         self.ready.clear();
         self.of_groups.clear();
         self.of_rules.clear();

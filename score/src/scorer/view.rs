@@ -197,6 +197,20 @@ impl View {
         }
     }
 
+    /// The same for models that are looked up elsewhere: sets that came or went aren't held for the next row.
+    ///
+    /// # Errors
+    /// As [`View::replace`].
+    pub fn replace_unseen(
+        &mut self,
+        models: Option<Models>,
+        key: Option<&KeySchema>,
+    ) -> Result<(), ScoreError> {
+        self.replace(models, key)?;
+        self.changed.clear();
+        Ok(())
+    }
+
     fn look_up_all(&mut self) {
         self.changed.clear();
         self.slots.iter_mut().for_each(Slot::forget_missing);

@@ -222,6 +222,23 @@ fn who_stands_in_is_asked_anew_when_models_are_replaced() {
 }
 
 #[test]
+fn models_of_groups_that_went_are_held_by_nobody() {
+    let rows = means(&[(0, 10.0)]);
+    let settings = FallbackSettings { group: names(&["Device"]), ..FallbackSettings::default() };
+    let base = of_devices(7, &[(1, 10.0)]).sets()[0].clone();
+    let top = of_devices(8, &[(1, 20.0)]).sets()[0].clone();
+    let models = Some(Models::new(vec![base.clone()]));
+    let mut scorer = scorer(&rows, &[], None).with_fallback(&settings, models).expect("fits");
+    let grown = Models::new(vec![top.clone(), base.clone()]);
+    scorer.replace_fallback_models(Some(grown)).expect("fits");
+    let out = scorer.score(&rows, &sensors(), &STAMP).expect("scores");
+    assert_eq!(sets(&out, "model_set"), [Some(8)]);
+    assert!(Arc::strong_count(&top) > 1, "it is in force");
+    scorer.replace_fallback_models(Some(Models::new(vec![base]))).expect("fits");
+    assert_eq!(Arc::strong_count(&top), 1, "a set that went is still held");
+}
+
+#[test]
 fn models_that_do_not_fit_beside_the_champion_are_refused_and_those_in_force_stay() {
     let rows = means(&[(0, 10.0), (1, 10.0)]);
     let settings = FallbackSettings { group: names(&["Device"]), ..FallbackSettings::default() };
