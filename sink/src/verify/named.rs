@@ -25,13 +25,18 @@ impl Source<'_> {
         }
     }
 
-    /// Whether a row may say this of itself.
-    pub fn fits(&self, lane: &str, epoch: Option<u64>, set: Option<u64>) -> bool {
+    /// Whether a row may say this of itself. A summary knows no model sets.
+    pub fn fits(
+        &self,
+        lane: &str,
+        epoch: Option<u64>,
+        mut sets: impl Iterator<Item = u64>,
+    ) -> bool {
         match self {
             Self::Record(record) => {
                 record.lane == lane
                     && epoch.is_none_or(|epoch| epoch == record.epoch)
-                    && set.is_none_or(|set| record.model_sets.contains(&set))
+                    && sets.all(|set| record.model_sets.contains(&set))
             }
             Self::Summary(summary) => {
                 let known = summary.lanes.get(lane);

@@ -21,6 +21,9 @@ use crate::record::{FileRef, Table};
 pub(super) const ORIGIN: [(&str, DataType); 3] =
     [("input", DataType::Utf8), ("partition", DataType::Int64), ("offset", DataType::Int64)];
 
+/// The columns that tell the model sets which judged a row; a lake may lack some.
+const SETS: [&str; 3] = [names::MODEL_SET, names::NOVELTY_SET, names::CHALLENGER_SET];
+
 /// Which rows of a table are the same, and who is a sensor.
 pub(super) struct Identity {
     /// The key columns; empty when they are not known.
@@ -65,9 +68,8 @@ impl Identity {
                     names::N_READINGS,
                     names::LANE,
                     names::EPOCH,
-                    names::MODEL_SET,
                 ];
-                keys.chain(ours).collect()
+                keys.chain(ours).chain(SETS).collect()
             }
             Table::Late | Table::Rejects => ORIGIN.iter().map(|(name, _)| *name).collect(),
         }
@@ -203,13 +205,15 @@ impl Rows<'_> {
         let lanes = whole(batch, names::LANE, &DataType::Utf8)?;
         let lanes = lanes.as_string::<i32>().clone();
         let epochs = optional(batch, names::EPOCH)?;
-        let sets = optional(batch, names::MODEL_SET)?;
+        let sets = SETS.map(|name| optional(batch, name));
+        let sets = sets.into_iter().collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
             let at = |column: &Option<UInt64Array>| {
                 column.as_ref().filter(|c| c.is_valid(row)).map(|c| c.value(row))
             };
             let epoch = epochs.is_some().then(|| at(&epochs).unwrap_or(0));
-            let fits = self.source.fits(lanes.value(row), epoch, at(&sets));
+            let sets = sets.iter().filter_map(at);
+            let fits = self.source.fits(lanes.value(row), epoch, sets);
             self.foreign += u64::from(!fits);
         }
         Ok(Some(lanes))

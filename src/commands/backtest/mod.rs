@@ -124,14 +124,15 @@ fn trial(tries: Tries, registry: Registry, tried: Arc<Mutex<Vec<Tried>>>) -> pip
         bar.finish_and_clear();
         let predictions = results.iter().flat_map(|t| t.predictions.iter().cloned()).collect();
         let champions: Vec<_> = results.iter().filter_map(|t| t.champion.clone().ok()).collect();
-        let mut model_sets = Vec::new();
+        // Fits of the onset view, numbered by sensor, are no sets of the registry; rows name them all the same.
+        let mut newest = results.iter().map(|tried| tried.refits.0).max().unwrap_or(0);
         if !champions.is_empty() {
             let now = clock::now_us();
             let version = registry.publish(&tries.key, champions, None, "backtest", now)?;
             ensure!(version == CHAMPION_SET, "the lake had models before the backtest");
-            model_sets.push(version);
+            newest = newest.max(version);
         }
         tried.lock().unwrap_or_else(PoisonError::into_inner).extend(results);
-        Ok(Judged { predictions, model_sets })
+        Ok(Judged { predictions, model_sets: (1..=newest).collect() })
     })
 }

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use tidegauge_flow::names;
+
 use super::{assert_found, report};
 use crate::record::Table;
 use crate::testing::plant::{
@@ -80,9 +84,18 @@ fn fm_31_a_reject_or_late_reading_that_is_there_twice_is_named() {
     }
 }
 
+/// The rows with a further column of model sets.
+fn with_sets(rows: &RecordBatch, name: &str, sets: [u64; 3]) -> RecordBatch {
+    let mut fields = rows.schema().fields().to_vec();
+    fields.push(Arc::new(Field::new(name, DataType::UInt64, true)));
+    let mut columns = rows.columns().to_vec();
+    columns.push(Arc::new(UInt64Array::from(sets.to_vec())));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("the column fits")
+}
+
 #[test]
 fn rows_that_say_another_lane_epoch_or_model_set_are_named() {
-    for what in ["lane", "epoch", "set"] {
+    for what in ["lane", "epoch", names::MODEL_SET, names::NOVELTY_SET, names::CHALLENGER_SET] {
         let store = MemoryStore::new();
         let lake = plant(store.clone());
         produce(&lake, 2);
@@ -100,10 +113,11 @@ fn rows_that_say_another_lane_epoch_or_model_set_are_named() {
                 let earlier = earlier.take("t-0", writer(2), START_US).expect("free");
                 cut.tables[0] = step_of(&earlier, 0, 2).tables.swap_remove(0);
             }
-            _ => cut.model_sets = vec![2],
+            names::MODEL_SET => cut.model_sets = vec![2],
+            view => cut.tables[0].1 = vec![with_sets(&cut.tables[0].1[0], view, [1, 2, 3])],
         }
         lane.commit(cut, committed_us(2)).expect("in order");
-        let rows = if what == "set" { 2 } else { 3 };
+        let rows = if what.ends_with("set") { 2 } else { 3 };
         let told = format!("{rows} of its rows say another lane, epoch or model set");
         let found = proof(store.as_ref());
         assert!(found.problems.iter().any(|p| p.what.starts_with(&told)), "{:?}", found.problems);
