@@ -104,7 +104,7 @@ pub enum Command {
         after_help = "Examples:\n  tidegauge simulate --brokers 127.0.0.1:9092 --topic sensors --create 4 --seconds 60\n  tidegauge simulate --brokers 127.0.0.1:9092 --topic sensors --replay readings.csv --speed 10"
     )]
     Simulate(Box<Simulate>),
-    /// Run SQL over the lake's tables: predictions, late, rejects, models, trainings, commits
+    /// Run SQL over the lake's tables: predictions, late, rejects, commits, models, trainings, labels, devices
     #[command(
         after_help = "Example:\n  tidegauge query --lake lake \"SELECT status, count(*) FROM predictions GROUP BY status\""
     )]

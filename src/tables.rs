@@ -1,5 +1,5 @@
-//! A lake's tables for SQL: predictions, late, rejects, models, commits, labels, devices. Of rows only what the
-//! ledger names.
+//! A lake's tables for SQL: predictions, late, rejects, commits, models, trainings, labels, devices. Of rows
+//! only what the ledger names.
 
 mod devices;
 
