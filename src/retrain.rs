@@ -2,19 +2,23 @@
 //!
 //! *Whose rows*: a training has the windows that end in (from, to]; `to` is the time at which it was due, and
 //! `from` is so long before it, or where the one before ended. So two of them that follow each other have
-//! no row in common and leave none out.
+//! no row in common and no window lies between them.
+//!
+//! *When its rows are there*: `delay` after `to`, and once all lanes have committed what ended up to there. One
+//! that is behind, as after a stop, is waited for as long as it goes on; see [`Retrainer::holds_up`].
 //!
 //! *What is known after a restart*: the range stands in the set that was published. A training whose range is
 //! there already is not done again, whichever process did it; of those that were missed only the last one is
 //! made up for. Ranges that end in the future are not believed: a clock went wrong when they were made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tidegauge_score::train::{Report, SensorRows, train_by};
 use tidegauge_score::{About, Recipes, Scorer, TrainingRun};
+use tidegauge_sink::{LaneSummary, Record};
 
 use crate::background::{End, Work};
 use crate::commands::history::{self, Range};
@@ -22,6 +26,8 @@ use crate::commands::train;
 use crate::config::Retrain;
 use crate::pipeline::Pipeline;
 
+/// A lane that has open windows and has committed nothing for so long, beyond the delay, is not waited for.
+const SILENT_US: i64 = 3_600_000_000;
 /// The clock is looked at as often, for it may jump.
 const LOOK: Duration = Duration::from_secs(5);
 /// A training that failed is tried again after so long.
@@ -40,7 +46,7 @@ const DONE_MAX: usize = 64;
 /// What a look has led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Looked {
-    /// Nothing is due.
+    /// Nothing is due, or its rows are not all committed yet.
     Waits,
     /// It has been done, by another process or in an earlier life.
     Known,
@@ -63,6 +69,10 @@ pub struct Retrainer {
     /// Ends of ranges that need nothing more.
     done: BTreeSet<i64>,
     publications: u64,
+    /// When this began, microseconds since 1970: lanes of the same process come after it.
+    began_us: i64,
+    /// The end of the range that the log says is waited for.
+    told: Option<i64>,
 }
 
 impl Retrainer {
@@ -85,6 +95,8 @@ impl Retrainer {
             pool: pool.context("cannot start the threads that train")?,
             done: BTreeSet::new(),
             publications: 0,
+            began_us: pipeline.clock.now_us(),
+            told: None,
         })
     }
 
@@ -105,6 +117,12 @@ impl Retrainer {
             self.finish(to);
             tracing::info!(to_us = to, "trained on schedule already");
             return Ok(Looked::Known);
+        }
+        if let Some(lane) = self.behind(to, now)? {
+            if self.told.replace(to) != Some(to) {
+                tracing::info!(lane, to_us = to, "a training waits until the lane has committed");
+            }
+            return Ok(Looked::Waits);
         }
         let range = Range { from: self.from(to, now, &published), to: Some(to) };
         let looked = self.train(range, now, end)?;
@@ -132,6 +150,36 @@ impl Retrainer {
             return before.or_else(|| self.settings.schedule.last(to - 1));
         };
         Some(to.saturating_sub(micros(last)))
+    }
+
+    /// A lane whose committed rows don't reach this time, and that is waited for.
+    fn behind(&self, to: i64, now: i64) -> Result<Option<String>> {
+        let view = self.pipeline.lake().reader().view()?;
+        let summarised = view.summary.iter().flat_map(|summary| &summary.lanes);
+        let summarised = summarised.map(|(lane, all)| (lane, Newest::of_summary(all)));
+        let mut lanes: BTreeMap<_, _> = summarised.collect();
+        for (lane, records) in &view.lanes {
+            let newest = records.last().map(|(record, _)| (lane, Newest::of_record(record)));
+            lanes.extend(newest);
+        }
+        let behind = lanes.into_iter().find(|(_, newest)| self.holds_up(newest, to, now));
+        Ok(behind.map(|(lane, _)| lane.clone()))
+    }
+
+    /// Whether rows up to this time may still come of a lane. One that holds no reading has committed all
+    /// that it has read, so it counts as silent after `delay`: by then it would have read something. Others
+    /// commit as long as they live, and count as silent an hour later. Both since the lane's last commit,
+    /// or since this began: the lane may have stood still until then.
+    fn holds_up(&self, newest: &Newest, to: i64, now: i64) -> bool {
+        if newest.watermark_us.is_some_and(|mark| mark >= to) {
+            return false;
+        }
+        let patience = match newest.open {
+            0 => self.delay_us,
+            _ => self.delay_us.saturating_add(SILENT_US),
+        };
+        let since = |at: i64| now.saturating_sub(at);
+        [newest.committed_us, self.began_us].map(since).iter().any(|us| (0..patience).contains(us))
     }
 
     fn train(&self, range: Range, now: i64, end: &End) -> Result<Looked> {
@@ -244,6 +292,29 @@ impl Work for Retrainer {
 
     fn round(&mut self, end: &End) -> Duration {
         self.look_and_tell(end)
+    }
+}
+
+/// What the ledger says of a lane last.
+struct Newest {
+    watermark_us: Option<i64>,
+    committed_us: i64,
+    /// Readings that no row holds yet.
+    open: u64,
+}
+
+impl Newest {
+    fn of_record(record: &Record) -> Self {
+        Self::new(record.watermark_ns, record.committed_at_us, record.counters.open)
+    }
+
+    fn of_summary(lane: &LaneSummary) -> Self {
+        Self::new(lane.watermark_ns, lane.committed_at_us, lane.counters.open)
+    }
+
+    fn new(watermark_ns: Option<i64>, committed_us: i64, open: u64) -> Self {
+        let watermark_us = watermark_ns.map(|ns| ns.div_euclid(1000));
+        Self { watermark_us, committed_us, open }
     }
 }
 

@@ -181,3 +181,43 @@ fn a_training_without_rows_or_models_leaves_what_is_there() {
     assert_eq!(alias, Some(before));
     assert_eq!(plant.runs(), []);
 }
+
+#[test]
+fn a_training_waits_for_lanes_that_are_behind_but_not_for_silent_ones() {
+    let plant = Plant::new(&[]);
+    let mut lane = Lane::open(&plant.bench.pipeline, "t-1", Closing::ByWatermark).expect("opens");
+    let readings: Vec<_> = (0..420).map(|w| (5 * w + 1, 2, 100 + w * 7 % 10)).collect();
+    // At 12:59 it has committed up to 12:36:40 of what goes on to 13:01:40.
+    let texts = messages(&readings);
+    feed(&mut lane, &texts, 0, 120);
+    lane.commit((TWENTY + 39 * 60) * 1_000_000).expect("commits");
+    plant.set(60, 0);
+    let mut process = plant.process();
+    plant.set(61, 0);
+    assert_eq!(look(&mut process), Looked::Waits, "the lane is behind 13:00");
+    assert_eq!(plant.runs(), []);
+    feed(&mut lane, &texts, 120, 240);
+    lane.commit((TWENTY + 41 * 60) * 1_000_000).expect("commits");
+    assert_eq!(look(&mut process), Looked::Waits, "it has more, and is still behind");
+    feed(&mut lane, &texts, 240, texts.len());
+    lane.commit((TWENTY + 41 * 60) * 1_000_000).expect("commits");
+    let published = look(&mut process);
+    assert!(matches!(published, Looked::Published { trained: 2, .. }), "{published:?}");
+    // It stands still with a window open: so long as it may come back, and an hour.
+    plant.set(61 + 60, 21);
+    assert_eq!(look(&mut process), Looked::Waits);
+    plant.set(61 + 60, 22);
+    assert!(matches!(look(&mut process), Looked::Nothing | Looked::Published { .. }));
+}
+
+#[test]
+fn a_lane_that_holds_nothing_open_is_waited_for_until_it_would_have_read_something() {
+    let plant = Plant::new(&[]);
+    plant.set(100, 0);
+    let mut process = plant.process();
+    assert_eq!(look(&mut process), Looked::Waits, "12:26:40 to 13:26:40 is all that it has");
+    plant.set(100, 21);
+    assert_eq!(look(&mut process), Looked::Waits);
+    plant.set(100, 22);
+    assert_eq!(look(&mut process), Looked::Nothing, "no row from 13:30 to 13:40");
+}
