@@ -112,7 +112,7 @@ impl Retrainer {
         if is_done(&self.done, to, now) {
             return Ok(Looked::Waits);
         }
-        let published = self.published()?;
+        let published = self.published(to, now)?;
         if is_done(&published, to, now) {
             self.finish(to);
             tracing::info!(to_us = to, "trained on schedule already");
@@ -208,7 +208,7 @@ impl Retrainer {
         }
         // Another process may have been quicker: the same models need not be there twice.
         let to = range.to.unwrap_or(now);
-        if is_done(&self.published()?, to, now) {
+        if is_done(&self.published(to, now)?, to, now) {
             return Ok(Looked::Known);
         }
         let (registry, alias) = (&self.pipeline.registry, &self.settings.alias);
@@ -235,8 +235,10 @@ impl Retrainer {
         Ok(Some(all).filter(|_| !end.has_come()))
     }
 
-    fn published(&self) -> Result<BTreeSet<i64>> {
-        Ok(self.pipeline.registry.scheduled_ends(&self.settings.alias, MOVES)?)
+    /// Ends of ranges that are published, or one of them that says that this one is.
+    fn published(&self, to: i64, now: i64) -> Result<BTreeSet<i64>> {
+        let is_it = |end| (to..=now).contains(&end);
+        Ok(self.pipeline.registry.scheduled_ends(&self.settings.alias, MOVES, is_it)?)
     }
 
     fn finish(&mut self, to: i64) {

@@ -43,6 +43,23 @@ pub enum ScoreError {
         /// The features that rows have, in their order.
         found: Vec<String>,
     },
+    /// Models were to go beside an alias's models that see other features.
+    #[error(
+        "the alias {alias} keeps the model of sensor {sensor} of set {set}, which has the features \
+         {expected:?}, and the new models have {found:?}: use another alias, or give all its sensors new models"
+    )]
+    Mixed {
+        /// The alias.
+        alias: String,
+        /// A sensor whose model would stay.
+        sensor: String,
+        /// The version of the set that holds it.
+        set: u64,
+        /// That model's features.
+        expected: Vec<String>,
+        /// The features of the new models.
+        found: Vec<String>,
+    },
     /// The sensors of a set are named by other key columns.
     #[error("model set {set} names sensors by {expected}, here they are named by {found}")]
     KeyMismatch {

@@ -39,6 +39,8 @@ pub struct Registry {
     prefix: String,
     /// Sets that someone still holds, so that the lanes of a process share them.
     loaded: Mutex<BTreeMap<u64, Weak<ModelSet>>>,
+    /// What the last moves of aliases say of schedules.
+    scheduled: Mutex<trainings::Scheduled>,
 }
 
 /// One version in a listing.
@@ -53,7 +55,12 @@ pub struct SetSummary {
 impl Registry {
     /// The registry under `prefix`, which is empty or ends in `/`.
     pub fn new(store: Arc<dyn Store>, prefix: &str) -> Self {
-        Self { store, prefix: prefix.to_string(), loaded: Mutex::default() }
+        Self {
+            store,
+            prefix: prefix.to_string(),
+            loaded: Mutex::default(),
+            scheduled: Mutex::default(),
+        }
     }
 
     /// Publishes entries as the next version and gives that version. With a base, the new set

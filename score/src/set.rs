@@ -86,7 +86,12 @@ impl ModelSet {
     /// Whether all its models see these features and can be built without anything else: what can be
     /// said of the set without a look at each model.
     pub(crate) fn is_plain(&self, features: &[String]) -> bool {
-        self.features.as_deref() == Some(features) && !self.needs_more
+        self.sees(features) && !self.needs_more
+    }
+
+    /// Whether all its models see just these features.
+    pub(crate) fn sees(&self, features: &[String]) -> bool {
+        self.features.as_deref() == Some(features)
     }
 
     /// The model of one sensor.

@@ -29,6 +29,10 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     }
     let range = range(args, &config)?;
     let group = args.group.then(|| group(&config)).transpose()?;
+    let default = group.as_ref().map_or(&config.models.alias, |(_, alias)| alias);
+    let alias = args.alias.as_ref().unwrap_or(default).clone();
+    let of = if args.group { models::Of::Groups } else { models::Of::Sensors };
+    models::check_alias(&config, of, &alias)?;
     let scorer = scorer(&config)?;
     let rows = match args.inputs.is_empty() {
         true => history::from_lake(&config, scorer.columns(), range)?,
@@ -47,13 +51,8 @@ pub fn run(args: &Train) -> Result<ExitCode> {
         anyhow::bail!("no sensor could be trained: nothing is published");
     }
     let about = About { note: "trained".into(), training: Some(run) };
-    match group {
-        Some((group, alias)) => {
-            let alias = args.alias.as_deref().unwrap_or(&alias);
-            models::publish_for(&config, group.schema(), report.entries, about, alias)
-        }
-        None => models::publish(&config, report.entries, about, args.alias.clone()),
-    }
+    let key = group.as_ref().map_or(&*config.event.key, |(group, _)| group.schema());
+    models::publish(&config, key, report.entries, about, &alias)
 }
 
 /// The groups whose models stand in, and these models' alias.

@@ -88,13 +88,15 @@ pub(super) fn models(reader: &mut Reader, key: Option<&KeySchema>) -> Models {
             ("models.fallback.alias", of_fallback),
         ],
     );
+    let others = [("models.onset.alias", of_onset), ("models.fallback.alias", of_fallback)];
+    let retrain = train::retrain(reader, &alias, &others);
     Models {
         url,
         features: reader.texts("models.features").unwrap_or_default(),
         min_readings: reader.integer("models.min_readings", 1, 1..=1_000_000),
         rules: train::rules(reader, &train, key),
         last: train::last(reader),
-        retrain: train::retrain(reader, &alias, onset.as_ref().map(|onset| onset.alias.as_str())),
+        retrain,
         train,
         alias,
         onset,

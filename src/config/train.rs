@@ -135,16 +135,20 @@ pub(super) fn last(reader: &mut Reader) -> Option<Duration> {
     Some(reader.duration("models.train.last", "7d", LAST_LEAST..=LAST_MOST))
 }
 
-/// There when it is said when.
-pub(super) fn retrain(reader: &mut Reader, champion: &str, onset: Option<&str>) -> Option<Retrain> {
+/// There when it is said when. `taken` are keys of aliases that have models of another kind.
+pub(super) fn retrain(
+    reader: &mut Reader,
+    champion: &str,
+    taken: &[(&str, Option<&str>)],
+) -> Option<Retrain> {
     const EVERY: &str = "models.train.every";
     const DELAY: &str = "models.train.delay";
     const ALIAS: &str = "models.train.alias";
     let text = reader.text(EVERY);
     let said = [reader.text(ALIAS).map(|_| ALIAS), reader.text(DELAY).map(|_| DELAY)];
     let alias = alias(reader, ALIAS, champion);
-    if onset == Some(alias.as_str()) {
-        reader.mistake(ALIAS, format!("is {alias:?}, as models.onset.alias is"));
+    if let Some((key, _)) = taken.iter().find(|(_, taken)| *taken == Some(alias.as_str())) {
+        reader.mistake(ALIAS, format!("is {alias:?}, as {key} is"));
     }
     let delay = said[1]
         .map(|_| reader.duration(DELAY, "0s", Duration::ZERO..=Duration::from_secs(7 * 86_400)));

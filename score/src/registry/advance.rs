@@ -10,7 +10,8 @@ use std::sync::Arc;
 use tidegauge_flow::KeySchema;
 
 use super::alias::AliasRecord;
-use super::{ATTEMPTS, About, Registry, check_key};
+use super::{ATTEMPTS, About, Models, Registry, check_key};
+use crate::context::canonical;
 use crate::entry::ModelEntry;
 use crate::error::ScoreError;
 use crate::set::ModelSet;
@@ -26,7 +27,8 @@ impl Registry {
     /// at the same time: nobody's models are lost. The new version.
     ///
     /// # Errors
-    /// As [`Registry::publish`] and [`Registry::move_alias`].
+    /// [`ScoreError::Mixed`] when models that the alias keeps see other features; else as
+    /// [`Registry::publish`] and [`Registry::move_alias`].
     pub fn advance(
         &self,
         alias: &str,
@@ -35,7 +37,7 @@ impl Registry {
         about: impl Into<About>,
         now_us: i64,
     ) -> Result<u64, ScoreError> {
-        let about = about.into();
+        let mut about = about.into();
         for _ in 0..ATTEMPTS {
             let before = self.alias(alias)?;
             let chain = match &before {
@@ -45,7 +47,11 @@ impl Registry {
             if let Some(set) = chain.first() {
                 check_key(set.header.version, &set.header.key, key)?;
             }
+            check_features(alias, entries, &chain)?;
             let (all, base) = take_in(entries, &chain);
+            if let Some(run) = &mut about.training {
+                run.note_made(&all, entries.len());
+            }
             let version = self.publish(key, all, base, about.clone(), now_us)?;
             let number = before.map_or(1, |record| record.number + 1);
             let name = alias.to_string();
@@ -100,6 +106,36 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+/// # Errors
+/// [`ScoreError::Mixed`] when models of the chain that stay see other features than the entries.
+fn check_features(
+    alias: &str,
+    entries: &[ModelEntry],
+    chain: &[Arc<ModelSet>],
+) -> Result<(), ScoreError> {
+    let (Some(first), false) = (entries.first(), chain.is_empty()) else { return Ok(()) };
+    if chain.iter().all(|set| set.sees(&first.features)) {
+        return Ok(());
+    }
+    // Older models may have been written with other blanks.
+    let spelled =
+        |entry: &ModelEntry| entry.features.iter().map(|f| canonical(f)).collect::<Vec<_>>();
+    let found = spelled(first);
+    let new: BTreeSet<_> = entries.iter().map(|entry| &entry.key).collect();
+    let models = Models::new(chain.to_vec());
+    let mut stays = models.effective().filter(|(entry, _)| !new.contains(&entry.key));
+    let Some((entry, set)) = stays.find(|(entry, _)| spelled(entry) != found) else {
+        return Ok(());
+    };
+    Err(ScoreError::Mixed {
+        alias: alias.to_string(),
+        sensor: entry.key.to_string(),
+        set,
+        expected: entry.features.clone(),
+        found: first.features.clone(),
+    })
 }
 
 /// The entries with those of the sets that they take in, and the set that they then widen.

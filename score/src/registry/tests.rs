@@ -279,6 +279,7 @@ fn a_set_tells_how_it_was_trained_and_up_to_where_a_schedule_has_come() {
         trained: 1,
         skipped: BTreeMap::from([("too_few_rows".to_string(), 2)]),
         named: vec![],
+        made: vec![1],
     };
     let publish = |run: Option<TrainingRun>| {
         let about = About { note: "trained".into(), training: run };
@@ -286,7 +287,7 @@ fn a_set_tells_how_it_was_trained_and_up_to_where_a_schedule_has_come() {
             .advance("champion", &key_schema(), &[entry(key(1, "a"), 1.0)], about, 5)
             .expect("publishes")
     };
-    assert!(registry.scheduled_ends("champion", 20).expect("no alias yet").is_empty());
+    assert!(registry.scheduled_ends("champion", 20, |_| false).expect("no alias yet").is_empty());
     let first = publish(Some(run(Some("1h"), 10)));
     let second = publish(Some(run(Some("1h"), 20)));
     let by_hand = publish(Some(run(None, 30)));
@@ -297,10 +298,86 @@ fn a_set_tells_how_it_was_trained_and_up_to_where_a_schedule_has_come() {
     assert_eq!(registry.training_run(second).expect("reads").map(|r| r.skipped_total()), Some(2));
     // A way back does not make it forget; what is torn or gone says nothing.
     registry.move_alias("champion", first, 6).expect("moves");
-    let ends = |moves| registry.scheduled_ends("champion", moves).expect("reads");
+    let ends = |moves| registry.scheduled_ends("champion", moves, |_| false).expect("reads");
     assert_eq!(ends(20), BTreeSet::from([10, 20]));
     assert_eq!(ends(1), BTreeSet::from([10]), "only the last move");
     store.put(&format!("_tidegauge/models/sets/{second:020}.parquet"), b"torn").expect("writes");
-    assert_eq!(ends(20), BTreeSet::from([10]));
+    let dyn_store: Arc<dyn Store> = store.clone();
+    let another = Registry::new(dyn_store, "_tidegauge/models/");
+    let ends = another.scheduled_ends("champion", 20, |_| false).expect("reads");
+    assert_eq!(ends, BTreeSet::from([10]));
     registry.load(first).expect("models are read without it");
+}
+
+/// A training by schedule whose range ends there.
+fn scheduled(to_us: i64) -> About {
+    let schedule = Some("1h".to_string());
+    let training = TrainingRun { schedule, to_us: Some(to_us), ..TrainingRun::default() };
+    About { note: "trained".into(), training: Some(training) }
+}
+
+#[test]
+fn where_a_schedule_has_come_is_read_once_and_no_further_than_needed() {
+    let (store, registry) = registry();
+    for to_us in [10, 20, 30] {
+        let entries = [entry(key(1, "a"), 1.0)];
+        registry
+            .advance("champion", &key_schema(), &entries, scheduled(to_us), 5)
+            .expect("publishes");
+    }
+    let ends =
+        |enough: i64| registry.scheduled_ends("champion", 20, |end| end >= enough).expect("reads");
+    assert_eq!(ends(30), BTreeSet::from([30]));
+    assert_eq!(registry.scheduled().len(), 1, "older moves were not read");
+    assert_eq!(ends(i64::MAX), BTreeSet::from([10, 20, 30]));
+    let listed = store.objects().keys().cloned().collect::<Vec<_>>();
+    for path in listed.iter().filter(|path| path.contains("/sets/")) {
+        store.put(path, b"torn").expect("writes");
+    }
+    assert_eq!(ends(i64::MAX), BTreeSet::from([10, 20, 30]), "from memory");
+    let last = registry.scheduled_ends("champion", 1, |_| false).expect("reads");
+    assert_eq!((last, registry.scheduled().len()), (BTreeSet::from([30]), 1), "bounded");
+}
+
+#[test]
+fn a_training_tells_which_models_of_its_set_it_made() {
+    let (_, registry) = registry();
+    let publish = |keys: std::ops::Range<i64>| {
+        let entries: Vec<_> = keys.map(|n| entry(key(n, "a"), 1.0)).collect();
+        let version = registry.advance("champion", &key_schema(), &entries, scheduled(1), 5);
+        let version = version.expect("publishes");
+        let set = registry.load(version).expect("reads");
+        let run = registry.training_run(version).expect("reads").expect("told");
+        let made = set.entries().enumerate().filter(|(n, _)| run.has_made(*n) == Some(true));
+        (set.entries().len(), made.map(|(_, entry)| entry.key.clone()).collect::<Vec<_>>())
+    };
+    let keys = |range: std::ops::Range<i64>| range.map(|n| key(n, "a")).collect::<Vec<_>>();
+    assert_eq!(publish(0..100), (100, keys(0..100)));
+    // Equal models of 40 sensors are taken in, and told apart from those that were trained.
+    assert_eq!(publish(30..90), (100, keys(30..90)));
+    assert_eq!(TrainingRun::default().has_made(0), None, "a set of an earlier version");
+}
+
+#[test]
+fn models_of_other_features_go_beside_no_others_but_may_replace_them_all() {
+    let (_, registry) = registry();
+    let advance = |sensors: &[&str], feature: &str| {
+        let entries: Vec<_> = sensors
+            .iter()
+            .map(|tag| ModelEntry { features: vec![feature.into()], ..entry(key(1, tag), 1.0) })
+            .collect();
+        registry.advance("champion", &key_schema(), &entries, "test", 5)
+    };
+    let many = ["a", "b", "c", "d"];
+    assert_eq!(advance(&many, "mean").expect("publishes"), 1);
+    for sensors in [&["a"][..], &["a", "b", "c"]] {
+        let error = advance(sensors, "low").expect_err("widens or takes in").to_string();
+        let stays = if sensors.len() == 1 { "1/b" } else { "1/d" };
+        assert!(error.contains(&format!("keeps the model of sensor {stays} of set 1")), "{error}");
+        assert!(error.contains("[\"mean\"]") && error.contains("[\"low\"]"), "{error}");
+        assert!(error.contains("use another alias"), "{error}");
+    }
+    assert_eq!(registry.sets().expect("lists").len(), 1, "nothing was published");
+    assert_eq!(advance(&many, "low").expect("replaces all"), 2);
+    assert_eq!(advance(&["b"], "low").expect("the same features"), 3);
 }

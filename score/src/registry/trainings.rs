@@ -1,10 +1,14 @@
 //! What sets say of their training, and up to where a schedule has come.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{MutexGuard, PoisonError};
 
 use super::Registry;
 use crate::error::ScoreError;
 use crate::set::TrainingRun;
+
+/// Where the scheduled range ends that a move of an alias led to, by alias and number of the move.
+pub(super) type Scheduled = BTreeMap<(String, u64), Option<i64>>;
 
 /// What is said of a publication, and kept in the set's file.
 #[derive(Debug, Clone, Default)]
@@ -32,23 +36,50 @@ impl Registry {
     }
 
     /// Where the ranges end that schedules trained on and that the last moves of an alias led to, at most
-    /// so many of them, microseconds since 1970 in UTC. Sets that cannot be read say nothing.
+    /// so many of them, microseconds since 1970 in UTC. It looks at the newest move first and no further than
+    /// to an end that is `enough`. Sets that cannot be read say nothing.
+    ///
+    /// *Cheap when asked again*: a move never changes and a set neither, so what they said is kept in memory.
     ///
     /// # Errors
     /// When the alias's moves cannot be read or the store fails.
-    pub fn scheduled_ends(&self, alias: &str, moves: usize) -> Result<BTreeSet<i64>, ScoreError> {
-        let mut versions = BTreeSet::new();
-        for number in self.moves(alias)?.into_iter().rev().take(moves) {
-            versions.insert(self.record(alias, number)?.version);
-        }
+    pub fn scheduled_ends(
+        &self,
+        alias: &str,
+        moves: usize,
+        enough: impl Fn(i64) -> bool,
+    ) -> Result<BTreeSet<i64>, ScoreError> {
         let mut ends = BTreeSet::new();
-        for version in versions {
-            match self.training_run(version) {
-                Ok(Some(run)) if run.schedule.is_some() => ends.extend(run.to_us),
-                Ok(_) | Err(ScoreError::UnknownSet { .. } | ScoreError::Set { .. }) => {}
-                Err(error) => return Err(error),
+        let numbers = self.moves(alias)?;
+        let last = &numbers[numbers.len().saturating_sub(moves)..];
+        self.scheduled().retain(|(of, number), _| of != alias || last.contains(number));
+        for number in last.iter().rev() {
+            if let Some(end) = self.scheduled_end(alias, *number)? {
+                ends.insert(end);
+                if enough(end) {
+                    break;
+                }
             }
         }
         Ok(ends)
+    }
+
+    /// Where the scheduled range ends that a move led to.
+    fn scheduled_end(&self, alias: &str, number: u64) -> Result<Option<i64>, ScoreError> {
+        let place = (alias.to_string(), number);
+        if let Some(known) = self.scheduled().get(&place) {
+            return Ok(*known);
+        }
+        let end = match self.training_run(self.record(alias, number)?.version) {
+            Ok(run) => run.filter(|run| run.schedule.is_some()).and_then(|run| run.to_us),
+            Err(ScoreError::UnknownSet { .. } | ScoreError::Set { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        self.scheduled().insert(place, end);
+        Ok(end)
+    }
+
+    pub(super) fn scheduled(&self) -> MutexGuard<'_, Scheduled> {
+        self.scheduled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

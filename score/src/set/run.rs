@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::decode;
+use crate::entry::ModelEntry;
 use crate::error::ScoreError;
 use crate::train::Report;
 
@@ -36,6 +37,10 @@ pub struct TrainingRun {
     pub skipped: BTreeMap<String, u64>,
     /// The first of these sensors.
     pub named: Vec<SkippedSensor>,
+    /// Which models of the set it made, a bit for each in the order of their keys, the lowest first; the others
+    /// were taken in from older sets. Empty when the set does not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<u64>,
 }
 
 /// A sensor that got no model.
@@ -75,7 +80,25 @@ impl TrainingRun {
             trained: report.entries.len() as u64,
             skipped,
             named: named.collect(),
+            made: Vec::new(),
         }
+    }
+
+    /// Whether it made the model at a place of the set, in the order of keys; `None` when the set does not
+    /// tell.
+    pub fn has_made(&self, place: usize) -> Option<bool> {
+        let word = self.made.get(place / 64)?;
+        Some(word >> (place % 64) & 1 == 1)
+    }
+
+    /// Notes that of a set's entries the first `made` are its own.
+    pub(crate) fn note_made(&mut self, entries: &[ModelEntry], made: usize) {
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        order.sort_unstable_by_key(|&n| &entries[n].key);
+        let is_made: Vec<bool> = order.into_iter().map(|n| n < made).collect();
+        let word =
+            |bits: &[bool]| bits.iter().rev().fold(0, |word, bit| word << 1 | u64::from(*bit));
+        self.made = is_made.chunks(64).map(word).collect();
     }
 
     /// Sensors that got no model.

@@ -23,7 +23,7 @@ pub use self::table::table;
 use self::table::{Row, batch};
 
 use super::history::range;
-use super::load;
+use super::{Usage, load};
 use crate::cli::Models;
 use crate::clock;
 use crate::config::Config;
@@ -53,6 +53,8 @@ pub fn run(args: Models) -> Result<ExitCode> {
 }
 
 fn import(paths: &[PathBuf], config: &Config, alias: Option<String>) -> Result<ExitCode> {
+    let alias = alias.unwrap_or_else(|| config.models.alias.clone());
+    check_alias(config, Of::Sensors, &alias)?;
     let features = features(config)?;
     let (entries, refused) = import_files(paths, &config.event.key, &features);
     for (path, reason) in &refused {
@@ -62,22 +64,47 @@ fn import(paths: &[PathBuf], config: &Config, alias: Option<String>) -> Result<E
         eprintln!("nothing is imported: {} files refused, {} fit", refused.len(), entries.len());
         return Ok(ExitCode::FAILURE);
     }
-    publish(config, entries, "imported", alias)
+    publish(config, &config.event.key, entries, "imported", &alias)
 }
 
-/// Publishes models as a new set over the alias's present one, and moves the alias to it.
+/// What models are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    Sensors,
+    Groups,
+}
+
+/// # Errors
+/// [`Usage`] when an alias is configured for models of the other kind: with both in one chain, neither
+/// could be used any more.
+pub fn check_alias(config: &Config, of: Of, alias: &str) -> Result<()> {
+    let models = &config.models;
+    let of_groups = ("models.fallback.alias", models.group_alias());
+    let of_sensors = [
+        ("models.alias", Some(models.alias.as_str())),
+        ("models.onset.alias", models.onset.as_ref().map(|onset| onset.alias.as_str())),
+        ("models.challenger.alias", models.challenger.as_deref()),
+        ("models.train.alias", models.retrain.as_ref().map(|retrain| retrain.alias.as_str())),
+    ];
+    let (others, advice): (&[_], _) = match of {
+        Of::Sensors => (&[of_groups], "train groups with train --group, or name another alias"),
+        Of::Groups => (&of_sensors, "leave --alias out, or name another alias"),
+    };
+    let Some((key, _)) = others.iter().find(|(_, other)| *other == Some(alias)) else {
+        return Ok(());
+    };
+    let (kind, other) = match of {
+        Of::Sensors => ("sensors", "groups"),
+        Of::Groups => ("groups", "sensors"),
+    };
+    let what =
+        format!("models of {kind} can't go under {alias}, {key}, which has those of {other}");
+    Err(Usage(format!("{what}: {advice}")).into())
+}
+
+/// Publishes models, which are named by these key columns, as a new set over the alias's present one, and
+/// moves the alias to it.
 pub fn publish(
-    config: &Config,
-    entries: Vec<ModelEntry>,
-    about: impl Into<About>,
-    alias: Option<String>,
-) -> Result<ExitCode> {
-    let alias = alias.unwrap_or_else(|| config.models.alias.clone());
-    publish_for(config, &config.event.key, entries, about, &alias)
-}
-
-/// The same for models that are named by other key columns than sensors.
-pub fn publish_for(
     config: &Config,
     key: &KeySchema,
     entries: Vec<ModelEntry>,
@@ -144,3 +171,6 @@ fn show(config: &Config, version: Option<u64>) -> Result<ExitCode> {
     say!("{}", pretty_format_batches(&[batch(&rows)?])?);
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests;

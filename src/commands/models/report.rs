@@ -21,10 +21,10 @@ use crate::say::say;
 const SHOWN_MAX: usize = 20;
 
 /// What came of one sensor.
-struct Line {
-    sensor: String,
+pub(super) struct Line {
+    pub(super) sensor: String,
     /// `trained`, `skipped`, `refused`, or `kept` of a model that an earlier training left.
-    outcome: &'static str,
+    pub(super) outcome: &'static str,
     reason: Option<String>,
     what: Option<String>,
     rows: Option<u64>,
@@ -87,19 +87,24 @@ pub fn table(registry: &Registry) -> Result<RecordBatch> {
 }
 
 /// What a set says of each sensor.
-fn lines(registry: &Registry, version: u64, run: &TrainingRun) -> Result<Vec<Line>> {
+pub(super) fn lines(registry: &Registry, version: u64, run: &TrainingRun) -> Result<Vec<Line>> {
     let set = registry.load(version)?;
     let mut lines: Vec<Line> = run.named.iter().map(skipped).collect();
     let named: BTreeSet<&str> = run.named.iter().map(|named| named.sensor.as_str()).collect();
-    for entry in set.entries() {
-        let is_in_range = entry.training.as_ref().is_some_and(|training| {
-            run.from_us.is_none_or(|from| training.from_us > from)
-                && run.to_us.is_none_or(|to| training.to_us <= to)
-        });
-        let is_new = is_in_range && !named.contains(entry.key.to_string().as_str());
+    for (place, entry) in set.entries().enumerate() {
+        let is_named = || named.contains(entry.key.to_string().as_str());
+        let is_new = run.has_made(place).unwrap_or_else(|| is_in_range(entry, run) && !is_named());
         lines.push(of_model(entry, if is_new { "trained" } else { "kept" }));
     }
     Ok(lines)
+}
+
+/// Whether a model's rows are of the training's range: what is known of sets that earlier versions wrote.
+fn is_in_range(entry: &ModelEntry, run: &TrainingRun) -> bool {
+    entry.training.as_ref().is_some_and(|training| {
+        run.from_us.is_none_or(|from| training.from_us > from)
+            && run.to_us.is_none_or(|to| training.to_us <= to)
+    })
 }
 
 fn of_model(entry: &ModelEntry, outcome: &'static str) -> Line {

@@ -18,6 +18,8 @@ threshold = 3.0
 rows_min = 20
 "#;
 
+const GROUP: &str = "models.fallback.group=Device";
+
 fn read(more: &str, sets: &[&str]) -> Result<Config, Mistakes> {
     let sets: Vec<_> = sets.iter().map(ToString::to_string).collect();
     parse("test.toml", &format!("{BASE}{more}"), std::iter::empty(), &sets)
@@ -99,7 +101,7 @@ fn a_schedule_feeds_the_alias_that_it_is_told_and_is_refused_with_what_is_allowe
     let sets = ["models.train.every=5 4 * * *", "models.train.alias=next", "models.train.delay=1m"];
     let retrain = read("", &sets).expect("valid").models.retrain.expect("configured");
     assert_eq!((retrain.alias.as_str(), retrain.delay), ("next", Some(Duration::from_secs(60))));
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["models.train.every=now and then"], "models.train.every: is \"now and then\", allowed"),
         (&["models.train.last=soon"], "models.train.last: is \"soon\", allowed is a duration"),
         (&["models.train.alias=next"], "models.train.alias: is about trainings that come by"),
@@ -107,6 +109,15 @@ fn a_schedule_feeds_the_alias_that_it_is_told_and_is_refused_with_what_is_allowe
         (
             &["models.train.every=1h", "models.train.alias=onset", "models.onset.features=mean"],
             "models.train.alias: is \"onset\", as models.onset.alias is",
+        ),
+        (
+            &[
+                "models.train.every=1h",
+                "models.train.alias=plan",
+                GROUP,
+                "models.fallback.alias=plan",
+            ],
+            "models.train.alias: is \"plan\", as models.fallback.alias is",
         ),
     ];
     for (sets, expected) in cases {
