@@ -197,7 +197,7 @@ impl Trainer {
         let alias = &self.onset.alias;
         let set = registry.advance(alias, key, &entries, "fitted anew", now);
         let set = set.with_context(|| {
-            format!("tidegauge models rollback {alias} leaves a set that cannot be used")
+            format!("cannot publish; tidegauge models rollback {alias} leaves a set that is torn")
         })?;
         self.unpublished.clear();
         self.publications += 1;
