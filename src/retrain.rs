@@ -5,7 +5,7 @@
 //! no row in common and no window lies between them.
 //!
 //! *When its rows are there*: `delay` after `to`, and once all lanes have committed what ended up to there. One
-//! that is behind, as after a stop, is waited for as long as it goes on; see [`Retrainer::holds_up`].
+//! that is behind, as after a stop, is waited for as long as it goes on; see `Retrainer::holds_up`.
 //!
 //! *What is known after a restart*: the range stands in the set that was published. A training whose range is
 //! there already is not done again, whichever process did it; of those that were missed only the last one is

@@ -34,7 +34,7 @@ pub struct Newest {
 }
 
 /// The versions that a lane has in force. Of the champion there is none when nobody has said one yet;
-/// the onset view begins with [`NOTHING_FITTED`].
+/// the onset view begins with `NOTHING_FITTED`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct InForce {
     pub champion: Option<u64>,

@@ -1,6 +1,6 @@
 //! A set as Parquet: a row per sensor, so that `query` and other tools can read it too.
 //!
-//! Columns: the key columns as `key_<name>`, then those of [`OURS`], which no key column can be
+//! Columns: the key columns as `key_<name>`, then ours, which no key column can be
 //! named like. What holds for the whole set is one JSON text in the file's metadata.
 
 use std::sync::Arc;
