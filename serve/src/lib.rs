@@ -5,6 +5,7 @@
 //! is; this crate keeps the numbers and answers requests, on one thread of its own, so that a slow
 //! or hostile client never holds up a lane. `axum` and `hyper` appear in this crate only.
 
+pub mod console;
 pub mod health;
 pub mod http;
 pub mod metrics;
