@@ -120,6 +120,18 @@ pub enum Command {
     /// Check a configuration: connect to everything, run nothing
     #[command(after_help = "Example:\n  tidegauge check -c tidegauge.toml")]
     Check(Configured),
+    /// Print a script that completes commands and flags in a shell
+    #[command(
+        after_help = "Examples:\n  tidegauge completions bash > /etc/bash_completion.d/tidegauge\n  tidegauge completions zsh > ~/.zfunc/_tidegauge"
+    )]
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]
@@ -308,3 +320,6 @@ pub struct Compact {
 fn parse_duration(text: &str) -> Result<Duration, String> {
     units::duration(text).ok_or_else(|| "use a number with a unit, such as 500ms, 5s or 2m".into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 mod backtest;
 mod check;
 mod compact;
+mod completions;
 mod demo;
 mod drift;
 pub mod history;
@@ -71,6 +72,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 

@@ -318,3 +318,46 @@ fn what_stands_beside_the_champion_is_refused_with_what_is_allowed() {
         assert!(error.contains(expected), "{error} does not say {expected}");
     }
 }
+
+/// The settings of a page's tables, by the section that they stand under.
+fn documented(page: &str) -> std::collections::BTreeSet<String> {
+    let mut section = String::new();
+    let mut keys = std::collections::BTreeSet::new();
+    for line in page.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            section = title.to_string();
+        } else if let Some(rest) = line.strip_prefix("`[")
+            && let Some((inner, _)) = rest.split_once("]`")
+        {
+            section = inner.trim_matches(['[', ']']).to_string();
+        } else if let Some(rest) = line.strip_prefix("Each of `[[")
+            && let Some((inner, _)) = rest.split_once("]]`")
+        {
+            section = inner.to_string();
+        } else if let Some(cells) = line.strip_prefix("| `") {
+            let first = cells.split(" | ").next().unwrap_or_default();
+            let names = first.split('`').filter(|name| !name.is_empty() && *name != ", ");
+            keys.extend(names.map(|name| format!("{section}.{name}")));
+        }
+    }
+    keys
+}
+
+#[test]
+fn every_setting_is_on_its_page() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let documented = documented(&page);
+    let mut reader = reader::Reader::new(GOOD.parse().expect("TOML"), BTreeMap::new());
+    sections::read(&mut reader);
+    // Of a table of tables or of free keys, what stands in it is told.
+    let told = |key: &&String| {
+        let inside = format!("{key}.");
+        documented.contains(*key) || documented.iter().any(|told| told.starts_with(&inside))
+    };
+    let free = ["source.kafka"];
+    let missing: Vec<&String> =
+        reader.known().iter().filter(|key| !told(key) && !free.contains(&key.as_str())).collect();
+    assert!(missing.is_empty(), "docs/configuration.md does not tell of {missing:?}");
+    assert!(reader.known().len() > 60, "only {} settings were looked at", reader.known().len());
+}
