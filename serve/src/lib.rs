@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 pub use health::Health;
-pub use http::Server;
+pub use http::{HttpLimits, HttpSettings, Server, Site, TlsFiles};
 pub use metrics::{
     DriftCounts, Dropped, LaneLabels, LaneMetrics, Metrics, RefitMetrics, UpkeepMetrics,
 };
@@ -34,6 +34,12 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The file of keys can't be used.
+    #[error("the keys can't be used: {0}")]
+    Keys(#[from] http::keys::KeysError),
+    /// The certificate or its key can't be used.
+    #[error("TLS can't be used: {0}")]
+    Tls(#[from] http::TlsError),
     /// The system refused a thread or the runtime's own resources.
     #[error("cannot start the HTTP server: {0}")]
     Start(io::Error),
