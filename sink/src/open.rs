@@ -25,6 +25,15 @@ impl OpenFile {
         &self.path
     }
 
+    /// The names of its columns.
+    ///
+    /// # Errors
+    /// [`LakeError::Damaged`] when it holds no rows.
+    pub fn columns(&self) -> Result<Vec<String>, LakeError> {
+        let columns = parquet::columns(self.bytes.clone());
+        columns.map_err(|error| LakeError::damaged(&self.path, error.to_string()))
+    }
+
     /// The named columns, batch by batch in the file's order; names that it lacks are left out.
     ///
     /// # Errors

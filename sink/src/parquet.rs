@@ -139,6 +139,15 @@ pub(crate) fn reader(bytes: Bytes, names: &[&str]) -> Result<ParquetRecordBatchR
     builder.with_projection(mask).with_batch_size(BATCH).build()
 }
 
+/// The names of a Parquet file's columns.
+///
+/// # Errors
+/// When the bytes are not a Parquet file.
+pub(crate) fn columns(bytes: Bytes) -> Result<Vec<String>> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect())
+}
+
 /// The same of the rows of which the column `is` is true.
 ///
 /// # Errors
