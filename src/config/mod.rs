@@ -2,6 +2,7 @@
 
 mod device;
 mod drift;
+mod events;
 mod fallback;
 mod load;
 mod models;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use tidegauge_aggregate::TimePolicy;
 use tidegauge_ingest::EventMapping;
+use tidegauge_score::EventSettings;
 pub use tidegauge_sink::LaneMode;
 use tidegauge_sink::Storage;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub event: Arc<EventMapping>,
     pub window: Window,
     pub models: Models,
+    /// How anomalies become events; `None`: nobody wants any.
+    pub events: Option<EventSettings>,
     pub lake: LakeSettings,
     pub limits: LimitSettings,
     pub http: Option<SocketAddr>,
@@ -158,6 +162,7 @@ pub struct UpkeepSettings {
     pub keep_predictions: Option<Duration>,
     pub keep_late: Option<Duration>,
     pub keep_rejects: Option<Duration>,
+    pub keep_events: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
