@@ -18,7 +18,7 @@ use tidegauge_flow::{KeySchema, SensorKey, Sensors};
 use tidegauge_serve::console::Anomaly;
 
 pub use self::read::{
-    Columns, News, anomalies, anomaly_columns, finite, number, numbers, verdict_columns,
+    Columns, News, anomalies, anomaly_columns, finite, number, numbers, texts, verdict_columns,
 };
 
 /// Sensors that are held.
