@@ -2,6 +2,7 @@
 
 mod http;
 mod models;
+mod serve;
 mod watch;
 
 use std::io::IsTerminal;
@@ -13,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 pub use self::http::{AddKey, Health, Keys, RemoveKey, RoleName};
 pub use self::models::{Backtest, ExportFormat, Models, Train};
+pub use self::serve::Serve;
 pub use self::watch::{Drift, LabelArgs, LabelVerb};
 use crate::config::units;
 
@@ -130,6 +132,11 @@ pub enum Command {
         after_help = "Examples:\n  tidegauge health\n  tidegauge health --ready --key-file keys/view"
     )]
     Health(Health),
+    /// Show a lake on a live page, at rest or while others write it, until stopped
+    #[command(
+        after_help = "Examples:\n  tidegauge serve lake\n  tidegauge serve -c tidegauge.toml --listen 127.0.0.1:9000"
+    )]
+    Serve(Serve),
     /// Check a configuration: connect to everything, run nothing
     #[command(after_help = "Example:\n  tidegauge check -c tidegauge.toml")]
     Check(Configured),

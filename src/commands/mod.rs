@@ -14,6 +14,7 @@ mod label;
 pub mod models;
 pub mod query;
 mod score;
+mod serve;
 mod simulate;
 pub mod train;
 mod verify;
@@ -75,6 +76,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Compact(args) => compact::run(&args),
         Command::Keys(args) => keys::run(args),
         Command::Health(args) => health::run(&args),
+        Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
