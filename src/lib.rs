@@ -12,6 +12,7 @@ pub mod clock;
 mod commands;
 pub mod config;
 pub mod control;
+pub mod courier;
 mod drift;
 pub mod executor;
 mod files;

@@ -14,6 +14,7 @@ use tidegauge_serve::{Health, Server};
 use crate::background::Background;
 use crate::config::{self, Config, LaneMode, SourceKind};
 use crate::control::{Control, OpenWindows};
+use crate::courier;
 use crate::drift::DriftWatch;
 use crate::files;
 use crate::maintenance::{self, Maintenance};
@@ -53,6 +54,7 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     let maintenance = Maintenance::start(&pipeline)?;
     let trainer = trainer::start(&pipeline, Place::Run)?;
     let drift = DriftWatch::new(&pipeline).map(Background::start).transpose()?;
+    let couriers = courier::start(&pipeline)?;
     let result = match pipeline.config.source.kind {
         SourceKind::Kafka => run_kafka(&pipeline, until, signals, &health),
         SourceKind::Files => {
@@ -67,7 +69,7 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     if let Some(server) = server {
         server.stop();
     }
-    drop((maintenance, trainer, drift));
+    drop((maintenance, trainer, drift, couriers));
     result?;
     if matches!(until, Until::Idle(..)) || pipeline.config.source.kind == SourceKind::Files {
         maintenance::catch_up(&pipeline);
