@@ -1,6 +1,7 @@
 //! The command line: what there is to say, with an example each.
 
 mod http;
+mod alerts;
 mod models;
 mod serve;
 mod watch;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 pub use self::http::{AddKey, Health, Keys, RemoveKey, RoleName};
+pub use self::alerts::{AlertArgs, AlertVerb};
 pub use self::models::{Backtest, ExportFormat, Models, Train};
 pub use self::serve::Serve;
 pub use self::watch::{Drift, LabelArgs, LabelVerb};
@@ -103,12 +105,17 @@ pub enum Command {
         after_help = "Examples:\n  tidegauge label true -c tidegauge.toml --sensor 1,4 --from 2026-01-31T12:00:00Z --to 2026-01-31T12:30:00Z --note \"pump stopped\"\n  tidegauge label report -c tidegauge.toml"
     )]
     Label(LabelArgs),
+    /// Show how far alerts are told, list what nobody took, and send that again
+    #[command(
+        after_help = "Examples:\n  tidegauge alerts list -c tidegauge.toml\n  tidegauge alerts dead -c tidegauge.toml\n  tidegauge alerts retry -c tidegauge.toml --alert pager"
+    )]
+    Alerts(AlertArgs),
     /// Publish simulated sensors, or replay a file, to Kafka or to a file
     #[command(
         after_help = "Examples:\n  tidegauge simulate --brokers 127.0.0.1:9092 --topic sensors --create 4 --seconds 60\n  tidegauge simulate --brokers 127.0.0.1:9092 --topic sensors --replay readings.csv --speed 10"
     )]
     Simulate(Box<Simulate>),
-    /// Run SQL over the lake's tables: predictions, late, rejects, commits, models, trainings, labels, devices
+    /// Run SQL over the lake's tables: predictions, events, late, rejects, commits, models, trainings, labels, devices
     #[command(
         after_help = "Example:\n  tidegauge query --lake lake \"SELECT status, count(*) FROM predictions GROUP BY status\""
     )]

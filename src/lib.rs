@@ -13,6 +13,7 @@ mod commands;
 pub mod config;
 mod console;
 pub mod control;
+pub mod courier;
 mod drift;
 pub mod executor;
 mod files;

@@ -15,6 +15,7 @@ use crate::background::Background;
 use crate::config::{self, Config, LaneMode, SourceKind};
 use crate::console::{LakeConsole, Origin, Process};
 use crate::control::{Control, OpenWindows};
+use crate::courier;
 use crate::drift::DriftWatch;
 use crate::files;
 use crate::maintenance::{self, Maintenance};
@@ -51,6 +52,7 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     let maintenance = Maintenance::start(&pipeline)?;
     let trainer = trainer::start(&pipeline, Place::Run)?;
     let drift = DriftWatch::new(&pipeline).map(Background::start).transpose()?;
+    let couriers = courier::start(&pipeline)?;
     let result = match pipeline.config.source.kind {
         SourceKind::Kafka => run_kafka(&pipeline, until, signals, &health),
         SourceKind::Files => {
@@ -65,7 +67,7 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     if let Some(server) = server {
         server.stop();
     }
-    drop((maintenance, trainer, drift));
+    drop((maintenance, trainer, drift, couriers));
     result?;
     if matches!(until, Until::Idle(..)) || pipeline.config.source.kind == SourceKind::Files {
         maintenance::catch_up(&pipeline);

@@ -18,7 +18,8 @@ use thiserror::Error;
 pub use health::Health;
 pub use http::{HttpLimits, HttpSettings, Server, Site, TlsFiles};
 pub use metrics::{
-    DriftCounts, Dropped, LaneLabels, LaneMetrics, Metrics, RefitMetrics, UpkeepMetrics,
+    AlertMetrics, DriftCounts, Dropped, LaneLabels, LaneMetrics, Metrics, RefitMetrics,
+    UpkeepMetrics,
 };
 
 /// Why the server or its metrics could not be set up.

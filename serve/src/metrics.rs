@@ -5,6 +5,7 @@
 //! show a lane that another process has. Counting costs one atomic addition: names are resolved
 //! once.
 
+mod alerts;
 mod drift;
 mod http;
 mod lane;
@@ -22,6 +23,8 @@ use prometheus::{
 };
 
 use crate::ServeError;
+use alerts::AlertFamilies;
+pub use alerts::AlertMetrics;
 pub use drift::{DriftCounts, DriftMetrics};
 pub use http::{HttpMetrics, Reloaded};
 use lane::LaneFamilies;
@@ -74,6 +77,7 @@ pub struct Metrics {
     /// What maintenance of the lake does.
     pub upkeep: UpkeepMetrics,
     registry: Registry,
+    alerts: AlertFamilies,
     lanes: Arc<LaneFamilies>,
     kafka_errors: IntCounterVec,
     kafka_codes: Mutex<BTreeSet<String>>,
@@ -203,6 +207,7 @@ impl Metrics {
             )?,
             lanes_dropped,
             upkeep: UpkeepMetrics::register(&registry)?,
+            alerts: AlertFamilies::register(&registry)?,
             lanes: Arc::new(LaneFamilies::register(&registry)?),
             kafka_errors,
             kafka_codes: Mutex::default(),
@@ -214,6 +219,11 @@ impl Metrics {
     /// The handles of one lane. Asked again for a lane that is there, it gives the same series.
     pub fn lane(&self, name: &str, labels: &LaneLabels) -> LaneMetrics {
         self.lanes.open(name, labels)
+    }
+
+    /// The handles of one alert; its series are there from now on.
+    pub fn alert(&self, name: &str) -> AlertMetrics {
+        self.alerts.of(name)
     }
 
     /// Counts a lane that was given up without a commit.

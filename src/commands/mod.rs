@@ -1,6 +1,7 @@
 //! The commands, one file each. Their results go to standard output, everything else to standard error.
 #![allow(clippy::print_stderr)]
 
+mod alerts;
 mod backtest;
 mod check;
 mod compact;
@@ -69,6 +70,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Backtest(args) => backtest::run(&args),
         Command::Models(args) => models::run(args),
         Command::Drift(args) => drift::run(&args),
+        Command::Alerts(args) => alerts::run(&args),
         Command::Label(args) => label::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Query(args) => query::run(&args),

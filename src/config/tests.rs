@@ -1,6 +1,7 @@
 //! The configuration: what is taken, what is refused, and that everything wrong is said at once.
 
 use tidegauge_aggregate::{Action, Rule, Scope, TimeBy, TimePolicy};
+use tidegauge_score::{Quiet, Rules};
 
 use super::*;
 
@@ -84,12 +85,14 @@ fn a_variable_reaches_every_section_and_the_sections_within() {
         ("TIDEGAUGE_MODELS_DRIFT_EVERY", "1h"),
         ("TIDEGAUGE_MODELS_DEVICE_BY", "Device"),
         ("TIDEGAUGE_MODELS_DEVICE_AT_LEAST", "3"),
+        ("TIDEGAUGE_EVENTS_OPEN", "3"),
+        ("TIDEGAUGE_EVENTS_CLOSE", "10m"),
         ("TIDEGAUGE_LAKE_KEEP_LATE", "2d"),
         ("TIDEGAUGE_LAKE_STORAGE_REGION", "eu-1"),
         ("TIDEGAUGE_LIMITS_SPILL", "spilled"),
         ("TIDEGAUGE_HTTP_LISTEN", "127.0.0.1:9"),
     ];
-    let Config { source, event, window, models, lake, limits, http } =
+    let Config { source, event, window, models, events, alerts, lake, limits, http } =
         read(GOOD, &env, &[]).expect("valid");
     assert_eq!((source.on_gap, event.values.len()), (OnGap::Skip, 2));
     let rule = Rule { tolerance_ns: 300_000_000_000, action: Action::Adjust };
@@ -111,6 +114,9 @@ fn a_variable_reaches_every_section_and_the_sections_within() {
         (limits.spill.as_deref(), http.map(|a| a.listen.port())),
         (Some("spilled"), Some(9))
     );
+    let close = Quiet::For(600_000_000);
+    let rules = Rules { open: 3, of: 3, close, silence_us: 3_600_000_000 };
+    assert_eq!((events.map(|events| events.rules), alerts.len()), (Some(rules), 0));
 }
 
 #[test]
