@@ -83,7 +83,11 @@ export class Charts {
       const at = plot.cursor.idx ?? null;
       say(when, at === null ? "" : timeText(plot.data[0][at] * 1e6));
       panel.lines.forEach((line, i) => {
-        const shown = at === null ? lastOf(plot.data[i + 1]) : plot.data[i + 1][at];
+        // The last point of all, while nothing is pointed at: an anomaly of hours ago is not the state now.
+        const column = plot.data[i + 1];
+        const newest = line.kind === "anomaly" ? column[column.length - 1] : lastOf(column);
+        const shown = at === null ? newest : column[at];
+        values[i].hidden = line.kind === "anomaly" && (shown ?? null) === null;
         say(values[i].querySelector("b"), number(shown));
       });
     };

@@ -85,7 +85,8 @@ export function timeText(us, nowMs = Date.now()) {
   const utc = settings.zone === "utc";
   const get = (part) => (utc ? date[`getUTC${part}`]() : date[`get${part}`]());
   const year = get("FullYear") === new Date(nowMs).getUTCFullYear() ? "" : ` ${get("FullYear")}`;
-  const ms = Math.floor((((us % 1e6) + 1e6) % 1e6) / 1000);
+  // Ends of windows may have milliseconds; what a clock measured has microseconds, which nobody reads.
+  const ms = us % 1000 === 0 ? Math.floor((((us % 1e6) + 1e6) % 1e6) / 1000) : 0;
   const fraction = ms === 0 ? "" : `.${String(ms).padStart(3, "0")}`;
   const clock = `${two(get("Hours"))}:${two(get("Minutes"))}:${two(get("Seconds"))}${fraction}`;
   return `${get("Date")} ${MONTHS[get("Month")]}${year} ${clock}`;

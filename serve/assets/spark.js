@@ -9,16 +9,14 @@ const HEIGHT = 28;
 export function spark(kept = 300) {
   const line = s("path", { class: "line" });
   const area = s("path", { class: "area" });
-  const end = s("circle", { r: 2, class: "end" });
-  const svg = s("svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, area, line, end);
-  return { svg, draw: (values) => draw(values, kept, line, area, end) };
+  const svg = s("svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, area, line);
+  return { svg, draw: (values) => draw(values, kept, line, area) };
 }
 
-function draw(values, kept, line, area, end) {
+function draw(values, kept, line, area) {
   const known = values.filter((value) => value !== null && value !== undefined);
   if (known.length < 2) {
     for (const path of [line, area]) path.setAttribute("d", "");
-    end.setAttribute("visibility", "hidden");
     return;
   }
   let low = Math.min(...known);
@@ -30,7 +28,7 @@ function draw(values, kept, line, area, end) {
     low = middle - least / 2;
     high = middle + least / 2;
   }
-  const shown = Math.max(values.length, Math.min(kept, 60));
+  const shown = Math.max(values.length, Math.min(kept, 40));
   const step = WIDTH / (shown - 1);
   const x = (i) => WIDTH - (values.length - 1 - i) * step;
   const y = (value) => 3 + (HEIGHT - 6) * (1 - (value - low) / (high - low));
@@ -50,5 +48,4 @@ function draw(values, kept, line, area, end) {
   });
   line.setAttribute("d", path);
   area.setAttribute("d", `${path.replaceAll("M", "L").replace("L", "M")}L${x(last).toFixed(1)} ${HEIGHT}L${x(first).toFixed(1)} ${HEIGHT}Z`);
-  end.setAttribute("visibility", "hidden");
 }

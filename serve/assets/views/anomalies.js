@@ -98,7 +98,7 @@ class Feed {
   #draw(answer) {
     answer.rows.forEach((row) => this.#seen.add(id(row)));
     if (answer.rows.length === 0) return empty("No anomalies. When one is committed it shows up here by itself.");
-    this.#made = table("Anomalous windows, newest first", ["Window end", "Sensor", "Severity", ["Score", "n"], ["Threshold", "n"], "Reason and value", ["Set", "n"], "Notes"], answer.rows.map(cells));
+    this.#made = table("Anomalous windows, newest first", ["Window end", "Sensor", "Severity", ["Score", "n lesser"], ["Threshold", "n lesser"], "Reason and value", ["Set", "n lesser"], "Notes"], answer.rows.map(cells));
     const more = h("div", { class: "more" });
     this.#older(more, answer.next_before_us);
     return [this.#made.place, more];
@@ -150,12 +150,15 @@ export function keyFilter(info, key, choose) {
       missing.focus();
       return;
     }
+    clear.hidden = !values.every(Boolean);
     choose(values.every(Boolean) ? values : []);
   };
-  const clear = h("button", { type: "button", class: "quiet", on: { click: () => {
+  const clear = h("button", { type: "button", class: "quiet", hidden: key.length === 0, on: { click: () => {
     for (const input of inputs) input.value = "";
+    clear.hidden = true;
+    inputs[0].focus();
     choose([]);
-  } } }, "All sensors");
+  } } }, "Show all sensors");
   return h("form", { class: "tools", "aria-label": "One sensor only", on: { submit } },
     info.key.map((column, i) => h("label", { class: "field" }, h("span", {}, column.name), inputs[i])),
     h("button", { type: "submit" }, "Filter"), clear,

@@ -22,7 +22,7 @@ const COUNTS = [
   ["sensors", "Sensors", (o) => count(o.sensors), "#/sensors"],
   ["anomalous", "Anomalous now", (o) => count(o.anomalous), "#/sensors?only=anomalous", (o) => o.anomalous > 0 && "bad"],
   ["open_events", "Open events", (o) => count(o.open_events), "#/events?state=open", (o) => o.open_events > 0 && "bad"],
-  ["last_hour", "Anomalies, last hour", (o) => count(o.anomalies_last_hour), "#/anomalies"],
+  ["last_hour", "Anomalies in 1 h", (o) => count(o.anomalies_last_hour), "#/anomalies"],
   ["no_model", "Models missing", (o) => count(o.no_model), "#/sensors?sort=severity&order=asc", (o) => o.no_model > 0 && "warn"],
   ["rejected", "Rejects", (o) => count(o.rejected), "#/rejects", (o) => o.rejected > 0 && "warn"],
   ["late", "Late readings", (o) => count(o.late), "#/rejects?show=late"],

@@ -12,10 +12,11 @@ const MOST = 1_000;
 const PREVIEW = 120;
 const TABS = [["rejects", "Rejects", "#/rejects"], ["late", "Late readings", "#/rejects?show=late"]];
 
-export function view({ root, params, signal }) {
+export function view({ root, params, signal, setTitle }) {
   const late = params.get("show") === "late";
   const list = h("div", { class: "card flush" });
   const reasons = h("div", { class: "reasons-bar" });
+  setTitle(late ? "Late readings" : "Rejects");
   put(root, heading(late ? "Late readings" : "Rejects", tabs("Kinds of readings that are not in windows", late ? "late" : "rejects", TABS)), reasons, list);
   const show = (limit) => late
     ? load(list, "late readings", signal, () => get("late", { limit }, signal), (answer) => lateTable(answer, limit, show))

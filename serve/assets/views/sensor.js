@@ -218,8 +218,9 @@ function events(rows, info) {
   if (!info.events) return empty("This lake has no events.");
   if (rows.length === 0) return empty("No event touches this range.");
   return h("ul", { class: "event-list" }, rows.map((event) =>
-    h("li", {}, chip(event.state, event.state === "open" ? "bad" : "idle"), " ", time(event.start_us),
-      h("span", { class: "why" }, ` for ${duration((event.end_us - event.start_us) / 1e6)}, ${plural(event.windows, "window")}, peak `), severity(event.peak_severity, true), reasons(event.reason))));
+    h("li", {}, h("p", {}, chip(event.state, event.state === "open" ? "bad" : "idle"), " ", time(event.start_us)),
+      h("p", { class: "why" }, `${event.state === "open" ? "so far" : "lasted"} ${duration((event.end_us - event.start_us) / 1e6)}, ${plural(event.windows, "anomalous window")}`),
+      h("p", {}, severity(event.peak_severity, true), reasons(event.reason)))));
 }
 
 function anomalies(rows, key) {
@@ -233,7 +234,7 @@ function anomalies(rows, key) {
     row.model_set === null ? NONE : String(row.model_set),
     [row.status === "fallback" && chip("fallback", "idle"), row.alarm && chip("alarm", "warn"), row.revision > 0 && chip(`revision ${count(row.revision)}`, "idle")],
   ]);
-  const made = table("Anomalies in this range", ["Window end", "Severity", ["Score", "n"], ["Threshold", "n"], "Reason and value", ["Set", "n"], "Notes"], cells);
+  const made = table("Anomalies in this range", ["Window end", "Severity", ["Score", "n lesser"], ["Threshold", "n lesser"], "Reason and value", ["Set", "n lesser"], "Notes"], cells);
   return [made.place, rows.length === 200 && h("p", { class: "note" }, "The newest 200 are shown; a shorter range shows those before.")];
 }
 

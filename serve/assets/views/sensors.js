@@ -17,7 +17,7 @@ const COLUMNS = [
   { id: "severity", name: "Severity", class: "c-severity", sort: "severity", first: "desc", cell: (row) => severity(row.severity, row.is_anomaly) },
   { id: "score", name: "Score", class: "c-score n", sort: "score", first: "desc", cell: (row) => fixed(row.score, 3) },
   { id: "threshold", name: "Threshold", class: "c-threshold n", cell: (row) => number(row.threshold) },
-  { id: "anomalies", name: "Anomalies, 1 h", class: "c-anomalies n", sort: "anomalies", first: "desc", cell: (row) => (row.anomalies === 0 ? "0" : h("b", {}, count(row.anomalies))) },
+  { id: "anomalies", name: "Anomalies in 1 h", class: "c-anomalies n", sort: "anomalies", first: "desc", cell: (row) => (row.anomalies === 0 ? "0" : h("b", {}, count(row.anomalies))) },
   { id: "window_end", name: "Newest window", class: "c-end", sort: "window_end", first: "desc", cell: (row) => time(row.window_end_us) },
 ];
 
