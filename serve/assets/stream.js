@@ -3,6 +3,8 @@
 
 const PAUSE_MIN_MS = 1_000;
 const PAUSE_MAX_MS = 30_000;
+// The server ends each stream from time to time, and is there again at once: nothing to speak of.
+const UNSAID_MS = 2_500;
 // The server speaks each second; a silence of this length is a dead connection that nobody closed.
 const SILENCE_MS = 15_000;
 
@@ -16,6 +18,7 @@ export class Stream extends EventTarget {
   #pause = PAUSE_MIN_MS;
   #timer = null;
   #watch = null;
+  #doubt = null;
   #onLost;
   #wasLost = false;
 
@@ -54,6 +57,8 @@ export class Stream extends EventTarget {
   #heard() {
     this.#pause = PAUSE_MIN_MS;
     this.#listen();
+    clearTimeout(this.#doubt);
+    this.#doubt = null;
     this.#be("live");
     if (this.#wasLost) {
       this.#wasLost = false;
@@ -69,7 +74,7 @@ export class Stream extends EventTarget {
   #lost() {
     this.#close();
     this.#wasLost = true;
-    this.#be("lost");
+    this.#doubt ??= setTimeout(() => this.#be("lost"), UNSAID_MS);
     this.#onLost();
     // Pages that lost the same server do not all come back at the same moment.
     const pause = this.#pause * (0.75 + Math.random() / 2);

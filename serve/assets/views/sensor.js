@@ -234,7 +234,7 @@ function anomalies(rows, key) {
     row.model_set === null ? NONE : String(row.model_set),
     [row.status === "fallback" && chip("fallback", "idle"), row.alarm && chip("alarm", "warn"), row.revision > 0 && chip(`revision ${count(row.revision)}`, "idle")],
   ]);
-  const made = table("Anomalies in this range", ["Window end", "Severity", ["Score", "n lesser"], ["Threshold", "n lesser"], "Reason and value", ["Set", "n lesser"], "Notes"], cells);
+  const made = table("Anomalies of this sensor, newest first", ["Window end", "Severity", ["Score", "n lesser"], ["Threshold", "n lesser"], "Reason and value", ["Set", "n lesser"], "Notes"], cells);
   return [made.place, rows.length === 200 && h("p", { class: "note" }, "The newest 200 are shown; a shorter range shows those before.")];
 }
 
