@@ -89,3 +89,6 @@ impl Asset {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
