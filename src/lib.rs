@@ -11,6 +11,7 @@ mod cli;
 pub mod clock;
 mod commands;
 pub mod config;
+mod console;
 pub mod control;
 mod drift;
 pub mod executor;

@@ -241,6 +241,11 @@ impl Metrics {
         series.fold(0.0, |sum, m| sum + m.get_counter().get_value() + m.get_gauge().get_value())
     }
 
+    /// Resident memory of the process, bytes; 0 where the system does not tell it.
+    pub fn memory_bytes(&self) -> u64 {
+        self.process.as_ref().map_or(0, Process::memory_bytes)
+    }
+
     /// All series in Prometheus' text format, version 0.0.4.
     ///
     /// # Panics

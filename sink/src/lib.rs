@@ -27,6 +27,7 @@ mod lake;
 mod lane;
 mod local;
 mod object;
+mod open;
 pub mod parquet;
 mod paths;
 mod probe;
@@ -47,6 +48,7 @@ pub use local::LocalStore;
 pub use object::{
     BadStorage, FileAccess, ObjectStore, Patience, Storage, check_object_url, is_object_url,
 };
+pub use open::{Batches, OpenFile};
 pub use probe::probe;
 pub use record::{
     CheckpointRef, ClosedBy, Counters, FileRef, IdleMove, Jump, JumpReason, Kind, Record, Table,

@@ -28,9 +28,9 @@ use tidegauge_sink::Storage;
 
 pub use self::device::Device;
 pub use self::drift::Drift;
-pub use self::fallback::Fallback;
+pub use self::fallback::{FALLBACK, Fallback};
 pub use self::load::{load, parse};
-pub use self::models::{Models, Onset};
+pub use self::models::{CHAMPION, Models, ONSET, Onset};
 pub use self::reader::Mistake;
 pub use self::schedule::Schedule;
 pub use self::sections::default_upkeep;
