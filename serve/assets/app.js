@@ -47,7 +47,8 @@ async function show({ focus }) {
   const { name, params } = place();
   markNav(name);
   try {
-    app.info ??= know(await get("info"));
+    // A pipeline that has just begun has no lake yet, whose key and columns could be told.
+    if (!app.info || app.info.key.length === 0) app.info = know(await get("info"));
   } catch (error) {
     if (gone.signal.aborted) return;
     put(main, failure("what this lake is", error, () => show({ focus })));
@@ -83,7 +84,6 @@ function know(info) {
   const role = document.getElementById("role");
   say(role, info.role);
   role.title = info.role === "operate" ? "You may move the aliases of models" : "You may look at everything and change nothing";
-  document.getElementById("logout").hidden = !info.session;
   live();
   return info;
 }
@@ -148,6 +148,16 @@ function switches() {
   draw();
 }
 
+/** Where there are no keys the login leads back here, and nobody is logged in. */
+async function showLogout() {
+  try {
+    const answer = await fetch("login", { redirect: "manual" });
+    document.getElementById("logout").hidden = !answer.ok;
+  } catch {
+    // Without an answer there is nothing to log out of.
+  }
+}
+
 /** Says something to screen readers only. */
 function announce(text) {
   const log = document.getElementById("announce");
@@ -174,4 +184,5 @@ stream.addEventListener("overview", (event) => {
 navigation();
 switches();
 stream.open();
+showLogout();
 show({ focus: false });

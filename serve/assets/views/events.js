@@ -42,7 +42,7 @@ export function view({ root, params, signal, info, stream, setParams }) {
 
   function draw(answer) {
     if (answer.rows.length === 0) return empty(state || key.length ? "No event is like that." : "No events. One opens when a sensor has several anomalous windows.");
-    const made = table("Events, newest first", ["State", "Sensor", "Began", ["Lasts", "n"], "Peak severity", "Peak", ["Windows", "n"], "Reason"], answer.rows.map(cells));
+    const made = table("Events, newest first", ["State", "Sensor", "Peak severity", "Began", ["Lasts", "n"], ["Windows", "n"], "Reason", "Peak"], answer.rows.map(cells));
     const more = h("div", { class: "more" });
     older(more, made, answer.next_before_us);
     return [made.place, more];
@@ -82,11 +82,11 @@ function cells(event) {
   return [
     chip(event.state, event.state === "open" ? "bad" : "idle"),
     sensorAt(event.key, event.start_us, event.end_us),
+    severity(event.peak_severity, true),
     time(event.start_us),
     duration((event.end_us - event.start_us) / 1e6),
-    severity(event.peak_severity, true),
-    time(event.peak_us),
     count(event.windows),
     reasons(event.reason),
+    time(event.peak_us),
   ];
 }

@@ -10,6 +10,8 @@ import { anomalyBands, dataTable, panels, summaryOf } from "./history.js";
 export const title = "Sensor";
 const RANGES = [["1h", "1 h", 3600], ["6h", "6 h", 6 * 3600], ["1d", "1 d", 86_400], ["7d", "7 d", 7 * 86_400], ["all", "All", null]];
 const REFRESH_MS = 5_000;
+// From all of time to what a sensor has of it, in steps of some thousandths.
+const ALL_TRIES = 4;
 
 export function view(context) {
   const { root, params, signal, info, stream } = context;
@@ -25,7 +27,7 @@ export function view(context) {
   let newest = null;
   stream.addEventListener("overview", (event) => {
     const end = event.detail.newest_window_us;
-    if (page.range.fixed || end === newest || Date.now() - asked < REFRESH_MS || document.hidden) return;
+    if (!page.range.follows || end === newest || Date.now() - asked < REFRESH_MS || document.hidden) return;
     newest = end;
     asked = Date.now();
     page.load({ quiet: true });
@@ -37,10 +39,11 @@ function rangeOf(params) {
   const from = Number(params.get("from"));
   const to = Number(params.get("to"));
   if (params.has("from") && params.has("to") && Number.isSafeInteger(from) && Number.isSafeInteger(to) && from < to) {
-    return { fixed: true, from, to, name: null };
+    return { fixed: true, follows: false, from, to, name: null };
   }
   const name = RANGES.some(([id]) => id === params.get("range")) ? params.get("range") : "6h";
-  return { fixed: false, name, seconds: RANGES.find(([id]) => id === name)[2] };
+  // All of its time takes too many questions to be asked for again and again.
+  return { fixed: false, follows: name !== "all", name, seconds: RANGES.find(([id]) => id === name)[2] };
 }
 
 class Page {
@@ -105,13 +108,27 @@ class Page {
     const { fixed, from, to, seconds, name } = this.range;
     if (fixed) return ask({ from_us: from, to_us: to });
     if (name === "6h") return ask({});
-    if (name === "all") return ask({ from_us: 0 });
+    if (name === "all") return this.#askAll(ask);
     // The range ends with the sensor's newest window, which only an answer tells.
     this.#end ??= (await ask({ points: 1 })).to_us;
     const newest = Math.max(this.#end, this.#context.stream.overview?.newest_window_us ?? 0);
     const answer = await ask({ from_us: newest - seconds * 1e6 });
     if (answer.windows > 0) return answer;
     return ask({ from_us: this.#end - seconds * 1e6, to_us: this.#end });
+  }
+
+  /** All of a sensor's time. Only answers tell when it began, the first ones by points that are too long: each
+   * question begins where the answer before it had its first point. */
+  async #askAll(ask) {
+    let answer = await ask({ from_us: 0, points: 10_000 });
+    for (let tries = 0; tries < ALL_TRIES; tries += 1) {
+      const first = answer.history.window_end_us[0];
+      const width = answer.to_us - answer.from_us;
+      if (first === undefined || first - answer.from_us < width * 0.02) break;
+      const least = this.#context.info.window_us ?? 1;
+      answer = await ask({ from_us: Math.max(0, first - (answer.step_us ?? least) - least), to_us: answer.to_us });
+    }
+    return answer;
   }
 
   #draw(answer) {
@@ -189,7 +206,7 @@ class Page {
           mark(button("Zoom in", "+", () => zoom(0.5)), "in"),
           mark(button("Zoom out", "−", () => zoom(2)), "out")),
         answer && h("p", { class: "range" }, span(answer.from_us, answer.to_us)),
-        this.range.fixed ? null : h("p", { class: "following" }, "follows new windows")),
+        this.range.follows ? h("p", { class: "following" }, "follows new windows") : null),
     );
     if (focused) this.#parts.bar.querySelector(`[data-bar="${focused}"]`)?.focus();
   }
