@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import access
 import many as many_sensors
 import operate
 import pictures
@@ -75,6 +76,7 @@ def over_plant(args, work, browser, expect):
         operate.promote_and_roll_back(plant, browser, expect)
         operate.by_keyboard(plant, browser, expect)
         operate.refusal(plant, browser, expect)
+        access.keys(plant, browser, expect)
         views = view_names(plant)
         watch.phone(plant, browser, expect, views)
         reach.keyboard(plant, browser, expect, views)
