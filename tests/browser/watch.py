@@ -91,6 +91,7 @@ def marked(page):
 
 
 def drag(page):
+    page.evaluate("() => window.scrollTo(0, 0)")
     box = page.locator('[data-panel="score"] .u-over').bounding_box()
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] * 0.4, y)
