@@ -10,16 +10,23 @@
 mod accept;
 mod api;
 mod assets;
+mod attempts;
 mod body;
 mod gate;
+mod hosts;
+mod keyring;
 pub mod keys;
+mod login;
 mod params;
 mod pool;
 mod refusal;
 mod routes;
+mod sessions;
 mod settings;
 mod stall;
 mod stream;
+mod tls;
+mod watched;
 
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Deref;
@@ -31,6 +38,7 @@ use tokio::sync::watch;
 
 pub use self::refusal::Refused;
 pub use self::settings::{HttpLimits, HttpSettings, TlsFiles};
+pub use self::tls::TlsError;
 use crate::console::Console;
 use crate::{Health, Metrics, ServeError};
 
@@ -66,6 +74,7 @@ struct Parts {
     pool: pool::Pool,
     hub: stream::Hub,
     gate: gate::Gate,
+    certificate: Option<tls::Certificate>,
     limits: HttpLimits,
 }
 
@@ -81,8 +90,11 @@ impl Server {
     /// Listens and answers on a thread of its own.
     ///
     /// # Errors
-    /// [`ServeError::Bind`] with the address when it can't be listened on.
+    /// [`ServeError::Bind`] with the address when it can't be listened on, [`ServeError::Keys`] and
+    /// [`ServeError::Tls`] when a file can't be used.
     pub fn start(settings: HttpSettings, site: Site) -> Result<Self, ServeError> {
+        let gate = gate::Gate::open(&settings)?;
+        let certificate = settings.tls.clone().map(tls::Certificate::open).transpose()?;
         let bind = |source| ServeError::Bind { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
@@ -103,7 +115,8 @@ impl Server {
             health: site.health,
             pool: pool::Pool::new(site.console),
             hub: stream::Hub::new(settings.limits.streams, stopped.clone()),
-            gate: gate::Gate::default(),
+            gate,
+            certificate,
             limits: settings.limits,
         }));
         let serve = async move {

@@ -26,12 +26,15 @@ struct InfoAndRole {
     info: Info,
     /// What the caller may do.
     role: &'static str,
+    /// Whether the caller is a browser that logged in, and can log out.
+    session: bool,
 }
 
 pub(super) async fn info(State(app): State<App>, caller: Caller, uri: Uri) -> Answered {
     Params::read(uri.query(), &[])?;
     let info = app.pool.ask(|console| console.info()).await?;
-    Ok(Json(InfoAndRole { info, role: caller.role().as_str() }).into_response())
+    let (role, session) = (caller.role().as_str(), caller.is_session());
+    Ok(Json(InfoAndRole { info, role, session }).into_response())
 }
 
 pub(super) async fn overview(State(app): State<App>, uri: Uri) -> Answered {

@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 
 use super::keys::Role;
 use super::refusal::Refusal;
-use super::{App, api, assets, gate, stream};
+use super::{App, api, assets, gate, login, stream};
 
 /// The type that Prometheus expects of its text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -99,6 +99,9 @@ pub(super) fn router(app: App) -> Router {
         .route("/metrics", get(exposition))
         .route("/health/live", get(|State(app): State<App>| probe(app.health.liveness())))
         .route("/health/ready", get(|State(app): State<App>| probe(app.health.readiness())))
+        .route("/login", get(login::form).post(login::enter))
+        .route("/login.css", get(login::style))
+        .route("/logout", post(login::leave))
         .nest("/api/v1", api);
     for asset in assets::all() {
         let answer = move |headers: HeaderMap| async move { asset.answer(&headers) };
