@@ -1,6 +1,7 @@
 //! The command line: what there is to say, with an example each.
 
 mod models;
+mod serve;
 mod watch;
 
 use std::io::IsTerminal;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 pub use self::models::{Backtest, ExportFormat, Models, Train};
+pub use self::serve::Serve;
 pub use self::watch::{Drift, LabelArgs, LabelVerb};
 use crate::config::units;
 
@@ -117,6 +119,11 @@ pub enum Command {
     /// Maintain a lake once: large files from small ones, old records and rows away
     #[command(after_help = "Example:\n  tidegauge compact -c tidegauge.toml --dry-run")]
     Compact(Compact),
+    /// Show a lake on a live page, at rest or while others write it, until stopped
+    #[command(
+        after_help = "Examples:\n  tidegauge serve lake\n  tidegauge serve -c tidegauge.toml --listen 127.0.0.1:9000"
+    )]
+    Serve(Serve),
     /// Check a configuration: connect to everything, run nothing
     #[command(after_help = "Example:\n  tidegauge check -c tidegauge.toml")]
     Check(Configured),

@@ -29,7 +29,7 @@ use tidegauge_serve::console::{
 };
 use tidegauge_sink::{Generation, Reader};
 
-use self::follower::{Follower, State};
+use self::follower::{Follower, Pace, State};
 use self::models::SetsSeen;
 pub use self::origin::{Origin, Process};
 use self::rows::Rows;
@@ -48,8 +48,12 @@ impl LakeConsole {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(origin: Origin) -> Result<Self> {
+        Self::at_pace(origin, Pace::default())
+    }
+
+    fn at_pace(origin: Origin, pace: Pace) -> Result<Self> {
         let origin = Arc::new(origin);
-        let follower = Follower::start(origin.clone());
+        let follower = Follower::start(origin.clone(), pace);
         let follower = follower.context("cannot start the console's thread")?;
         let rows = Rows::new().context("cannot start the console's threads")?;
         Ok(Self { origin, follower, rows, sets: Mutex::default() })

@@ -9,10 +9,11 @@ use anyhow::{Context, Result};
 use tidegauge_ingest::kafka::{
     Consumer, EndOffsets, Instance, KafkaSettings, Start, WholeTopic, ends, instance,
 };
-use tidegauge_serve::{Health, Server, Site};
+use tidegauge_serve::{Health, HttpSettings, Server, Site};
 
 use crate::background::Background;
 use crate::config::{self, Config, LaneMode, SourceKind};
+use crate::console::{LakeConsole, Origin, Process};
 use crate::control::{Control, OpenWindows};
 use crate::drift::DriftWatch;
 use crate::files;
@@ -45,10 +46,8 @@ pub enum Until {
 pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     let pipeline = Arc::new(Pipeline::open(config)?);
     let health = Arc::new(Health::new());
-    let (metrics, health_shown) = (pipeline.metrics.clone(), health.clone());
-    let site = Site { metrics, health: health_shown, console: None };
-    let server = pipeline.config.http.clone().map(|settings| Server::start(settings, site));
-    let server = server.transpose()?;
+    let settings = pipeline.config.http.clone();
+    let server = settings.map(|settings| serve(&pipeline, &health, settings)).transpose()?;
     let maintenance = Maintenance::start(&pipeline)?;
     let trainer = trainer::start(&pipeline, Place::Run)?;
     let drift = DriftWatch::new(&pipeline).map(Background::start).transpose()?;
@@ -73,6 +72,19 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     }
     eprintln!("{}", summary(&pipeline));
     Ok(())
+}
+
+/// The live page, metrics and probes beside the lanes.
+///
+/// # Errors
+/// When it cannot listen.
+pub fn serve(pipeline: &Pipeline, health: &Arc<Health>, settings: HttpSettings) -> Result<Server> {
+    let (metrics, health) = (pipeline.metrics.clone(), health.clone());
+    let process = Process { metrics: metrics.clone(), health: health.clone() };
+    let (config, clock) = (pipeline.config.clone(), pipeline.clock.clone());
+    let console = LakeConsole::start(Origin::of_config(config, Some(process), clock))?;
+    let site = Site { metrics, health, console: Some(Arc::new(console)) };
+    Ok(Server::start(settings, site)?)
 }
 
 /// What this run has done, in one line.

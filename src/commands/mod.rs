@@ -11,6 +11,7 @@ mod label;
 pub mod models;
 pub mod query;
 mod score;
+mod serve;
 mod simulate;
 pub mod train;
 mod verify;
@@ -70,6 +71,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Query(args) => query::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(&args),
     }
 }

@@ -17,8 +17,21 @@ use super::look::{Look, Looker, Trouble};
 use super::origin::Origin;
 use crate::background::End;
 
-/// For so long a look is good enough.
-const FRESH: Duration = Duration::from_millis(900);
+/// How often the lake is looked at, at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// For so long a look is good enough.
+    pub fresh: Duration,
+    /// For so long it is enough to look for the next records of the lanes that are known.
+    pub listed: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { fresh: Duration::from_millis(900), listed: Duration::from_secs(5) }
+    }
+}
+
 /// For so long a question waits for a look.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -60,6 +73,7 @@ struct Shared {
 /// See the module's documentation.
 pub struct Follower {
     shared: Arc<Shared>,
+    fresh: Duration,
     wakes: Option<Sender<()>>,
     end: End,
     thread: Option<JoinHandle<()>>,
@@ -68,13 +82,13 @@ pub struct Follower {
 impl Follower {
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(origin: Arc<Origin>) -> std::io::Result<Self> {
+    pub fn start(origin: Arc<Origin>, pace: Pace) -> std::io::Result<Self> {
         let (wakes, woken) = bounded(1);
         let (shared, end) = (Arc::new(Shared::default()), End::default());
         let (ours, ending) = (shared.clone(), end.clone());
-        let body = move || follow(&ours, &woken, Looker::new(origin, ending));
+        let body = move || follow(&ours, &woken, Looker::new(origin, ending, pace.listed));
         let thread = std::thread::Builder::new().name("console".into()).spawn(body)?;
-        Ok(Self { shared, wakes: Some(wakes), end, thread: Some(thread) })
+        Ok(Self { shared, fresh: pace.fresh, wakes: Some(wakes), end, thread: Some(thread) })
     }
 
     /// The lake by its ledger, as it was a second ago or later.
@@ -95,7 +109,7 @@ impl Follower {
 
     fn look(&self, need: Need) -> Answer<RwLockReadGuard<'_, State>> {
         let mut turn = self.shared.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if turn.ended.is_none_or(|ended| ended.elapsed() > FRESH) {
+        if turn.ended.is_none_or(|ended| ended.elapsed() > self.fresh) {
             let (before, deadline) = (turn.rounds, Instant::now() + PATIENCE);
             if let Some(wakes) = &self.wakes {
                 // One who waits is enough: the look is everybody's.

@@ -16,8 +16,6 @@ use super::keys;
 use super::origin::Origin;
 use crate::background::End;
 
-/// Lanes and summaries that are new are looked for so often, at least.
-const LIST_EVERY: Duration = Duration::from_secs(5);
 /// Listing takes at most one part in so many of the time.
 const LIST_SHARE: u32 = 20;
 /// Rates are of so long.
@@ -79,6 +77,8 @@ pub enum Trouble {
 pub struct Looker {
     origin: Arc<Origin>,
     end: End,
+    /// Lanes and summaries that are new are looked for so often, at most.
+    list_every: Duration,
     reader: Option<Reader>,
     view: View,
     listed: Option<(Instant, Duration)>,
@@ -98,10 +98,11 @@ struct Recent {
 }
 
 impl Looker {
-    pub fn new(origin: Arc<Origin>, end: End) -> Self {
+    pub fn new(origin: Arc<Origin>, end: End, list_every: Duration) -> Self {
         Self {
             origin,
             end,
+            list_every,
             reader: None,
             view: View::default(),
             listed: None,
@@ -135,7 +136,11 @@ impl Looker {
     /// Whether the view is another one now.
     fn update(&mut self, reader: &Reader) -> Result<bool> {
         let is_due = self.listed.is_none_or(|(at, took)| {
-            at.elapsed() > LIST_EVERY.max(took * LIST_SHARE) || self.view.lanes.is_empty()
+            let every = match self.list_every.is_zero() {
+                true => Duration::ZERO,
+                false => self.list_every.max(took * LIST_SHARE),
+            };
+            at.elapsed() >= every || self.view.lanes.is_empty()
         });
         if !is_due {
             return Ok(reader.advance(&mut self.view)? > 0);
