@@ -19,13 +19,14 @@ pub mod keys;
 mod login;
 mod params;
 mod pool;
+pub mod probe;
 mod refusal;
 mod routes;
 mod sessions;
 mod settings;
 mod stall;
 mod stream;
-mod tls;
+pub mod tls;
 mod watched;
 
 use std::net::{SocketAddr, TcpListener};

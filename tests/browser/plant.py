@@ -172,6 +172,7 @@ class Many:
         config.write_text(f"""
 [source]
 kind = "files"
+paths = ["{readings}"]
 [event]
 time = "TS"
 key = [{{ name = "Device", type = "int64" }}, {{ name = "Sensor", type = "int64" }}]

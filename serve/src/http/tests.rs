@@ -6,6 +6,7 @@ mod api;
 mod client;
 mod console;
 mod page;
+mod probe;
 mod stream;
 mod tls;
 
