@@ -46,9 +46,14 @@ async function show({ focus }) {
   leave = gone;
   const { name, params } = place();
   markNav(name);
+  const view = VIEWS[name];
   try {
     // A pipeline that has just begun has no lake yet, whose key and columns could be told.
-    if (!app.info || app.info.key.length === 0) app.info = know(await get("info"));
+    if (!app.info || app.info.key.length === 0) {
+      const asked = get("info").then(know);
+      if (view.needsInfo !== false) await asked;
+      else asked.catch(() => {});
+    }
   } catch (error) {
     if (gone.signal.aborted) return;
     put(main, failure("what this lake is", error, () => show({ focus })));
@@ -60,8 +65,8 @@ async function show({ focus }) {
   const same = shown === name;
   shown = name;
   put(main, root);
-  title(VIEWS[name].title);
-  VIEWS[name].view(context);
+  title(view.title);
+  view.view(context);
   if (!same) window.scrollTo(0, 0);
   if (focus) (root.querySelector("h1") ?? main).focus({ preventScroll: true });
 }
@@ -183,6 +188,11 @@ stream.addEventListener("overview", (event) => {
 });
 navigation();
 switches();
-stream.open();
-showLogout();
 show({ focus: false });
+// What can wait until there is something to be seen.
+const idle = globalThis.requestIdleCallback ?? ((act) => setTimeout(act, 200));
+idle(() => {
+  stream.open();
+  showLogout();
+}, { timeout: 1_000 });
+idle(() => sensor.charts().catch(() => {}), { timeout: 10_000 });

@@ -1,7 +1,6 @@
 // One sensor: its features and scores over time, its model, its anomalies and events.
 
 import { get } from "../api.js";
-import { Charts } from "../chart.js";
 import { h, icon, put } from "../dom.js";
 import { count, duration, keyText, NONE, number, percent, plural, sensorLink, time } from "../format.js";
 import { chip, empty, facts, failure, heading, loading, reasons, severity, span, table } from "../parts.js";
@@ -9,6 +8,9 @@ import { anomalyBands, dataTable, panels, summaryOf } from "./history.js";
 
 export const title = "Sensor";
 const RANGES = [["1h", "1 h", 3600], ["6h", "6 h", 6 * 3600], ["1d", "1 d", 86_400], ["7d", "7 d", 7 * 86_400], ["all", "All", null]];
+/** The charts, which the other views do without; they are fetched when there is time. */
+export const charts = () => import("../chart.js");
+
 const REFRESH_MS = 5_000;
 // From all of time to what a sensor has of it, in steps of some thousandths.
 const ALL_TRIES = 4;
@@ -53,6 +55,7 @@ class Page {
   #charts = null;
   #answer = null;
   #end = null;
+  #Charts = null;
 
   constructor(context, key) {
     this.#context = context;
@@ -90,8 +93,9 @@ class Page {
   async load({ quiet = false } = {}) {
     const { signal } = this.#context;
     try {
-      const answer = await this.#ask();
+      const [answer, { Charts }] = await Promise.all([this.#ask(), charts()]);
       if (signal.aborted) return;
+      this.#Charts = Charts;
       put(this.#parts.trouble);
       this.#answer = answer;
       this.#draw(answer);
@@ -166,7 +170,7 @@ class Page {
       return;
     }
     put(part.charts);
-    this.#charts = new Charts(part.charts, {
+    this.#charts = new this.#Charts(part.charts, {
       xs: answer.history.window_end_us.map((us) => us / 1e6),
       panels: panels(answer, info),
       bands: anomalyBands(answer, info),

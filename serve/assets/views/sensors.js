@@ -7,6 +7,8 @@ import { Grid } from "../grid.js";
 import { failure, heading, severity, verdictChip } from "../parts.js";
 
 export const title = "Sensors";
+/** It is shown before it is known what lake this is. */
+export const needsInfo = false;
 const SEARCH_AFTER_MS = 150;
 const REFRESH_MS = 5_000;
 
