@@ -7,6 +7,8 @@
 
 mod drift;
 mod lane;
+pub mod machine;
+mod models;
 mod process;
 mod refits;
 mod trainings;
@@ -24,6 +26,8 @@ use crate::ServeError;
 pub use drift::{DriftCounts, DriftMetrics};
 use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
+use machine::MachineMetrics;
+pub use models::{ModelMetrics, ModelsSeen, View};
 use process::Process;
 pub use refits::RefitMetrics;
 pub use trainings::TrainingMetrics;
@@ -49,6 +53,10 @@ pub struct Metrics {
     pub model_reload_failures: IntCounter,
     /// What checks for drift find.
     pub drift: DriftMetrics,
+    /// What the models of the aliases are like.
+    pub models: ModelMetrics,
+    /// The lake's disk, and what was logged.
+    pub machine: MachineMetrics,
     /// The trainer's.
     pub refits: RefitMetrics,
     /// Those of trainings on a schedule.
@@ -168,6 +176,8 @@ impl Metrics {
             commit_stall_seconds,
             model_reload_failures,
             drift: DriftMetrics::register(&registry)?,
+            models: ModelMetrics::register(&registry)?,
+            machine: MachineMetrics::register(&registry)?,
             refits: RefitMetrics::register(&registry)?,
             trainings: TrainingMetrics::register(&registry)?,
             skipped_offsets,
@@ -244,6 +254,7 @@ impl Metrics {
         if let Some(process) = &self.process {
             process.refresh();
         }
+        self.machine.refresh();
         let families = self.registry.gather();
         TextEncoder::new().encode_to_string(&families).expect("gathered families have series")
     }
