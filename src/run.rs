@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use tidegauge_ingest::kafka::{
     Consumer, EndOffsets, Instance, KafkaSettings, Start, WholeTopic, ends, instance,
 };
-use tidegauge_serve::{Health, Server};
+use tidegauge_serve::{Health, Server, Site};
+use tidegauge_sink::is_object_url;
 
 use crate::background::Background;
 use crate::config::{self, Config, LaneMode, SourceKind};
@@ -17,7 +18,8 @@ use crate::control::{Control, OpenWindows};
 use crate::drift::DriftWatch;
 use crate::files;
 use crate::maintenance::{self, Maintenance};
-use crate::pipeline::{Pipeline, Totals};
+use crate::pipeline::{self, Pipeline, Totals};
+use crate::series::LakeSeries;
 use crate::signals::Signals;
 use crate::trainer::{self, Place};
 use crate::worker::Worker;
@@ -45,11 +47,9 @@ pub enum Until {
 pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     let pipeline = Arc::new(Pipeline::open(config)?);
     let health = Arc::new(Health::new());
-    let server = pipeline
-        .config
-        .http
-        .map(|listen| Server::start(listen, pipeline.metrics.clone(), health.clone()));
-    let server = server.transpose()?;
+    let server = pipeline.config.http.clone();
+    let server = server.map(|settings| Ok(Server::start(settings, site(&pipeline, &health)?)?));
+    let server: Option<Server> = server.transpose()?;
     let maintenance = Maintenance::start(&pipeline)?;
     let trainer = trainer::start(&pipeline, Place::Run)?;
     let drift = DriftWatch::new(&pipeline).map(Background::start).transpose()?;
@@ -74,6 +74,18 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     }
     eprintln!("{}", summary(&pipeline));
     Ok(())
+}
+
+/// What the server shows.
+fn site(pipeline: &Pipeline, health: &Arc<Health>) -> Result<Site> {
+    let lake = &pipeline.config.lake;
+    if !is_object_url(&lake.url) {
+        pipeline.metrics.machine.watch_disk(pipeline::local_path(&lake.url).into());
+    }
+    let registry = pipeline::registry(&pipeline.config)?;
+    let series = LakeSeries::open(&lake.url, &lake.storage, registry)?;
+    let (metrics, health) = (pipeline.metrics.clone(), health.clone());
+    Ok(Site { metrics, health, console: None, series: Some(Arc::new(series)) })
 }
 
 /// What this run has done, in one line.

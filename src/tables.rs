@@ -11,17 +11,18 @@ use arrow::array::{
     ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
+use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tidegauge_flow::{Partition, Span, names};
 use tidegauge_ingest::Rejects;
 use tidegauge_sink::{
-    FileRef, Generation, Kind, Lake, ObjectStore, Reader, Record, Storage, Table, View, is_object_url,
+    FileRef, Generation, Kind, Lake, ObjectStore, Reader, Record, Storage, Table, View,
+    is_object_url,
 };
 
 use crate::config::Device;

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 pub use health::Health;
-pub use http::Server;
+pub use http::{HttpLimits, HttpSettings, Server, Site, TlsFiles};
 pub use metrics::{
     DriftCounts, Dropped, LaneLabels, LaneMetrics, Metrics, ModelsSeen, RefitMetrics,
     UpkeepMetrics, View,

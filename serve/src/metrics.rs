@@ -6,6 +6,7 @@
 //! once.
 
 mod drift;
+mod http;
 mod lane;
 pub mod machine;
 mod models;
@@ -24,6 +25,7 @@ use prometheus::{
 
 use crate::ServeError;
 pub use drift::{DriftCounts, DriftMetrics};
+pub use http::HttpMetrics;
 use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
 use machine::MachineMetrics;
@@ -57,6 +59,8 @@ pub struct Metrics {
     pub models: ModelMetrics,
     /// The lake's disk, and what was logged.
     pub machine: MachineMetrics,
+    /// The HTTP server's.
+    pub http: HttpMetrics,
     /// The trainer's.
     pub refits: RefitMetrics,
     /// Those of trainings on a schedule.
@@ -178,6 +182,7 @@ impl Metrics {
             drift: DriftMetrics::register(&registry)?,
             models: ModelMetrics::register(&registry)?,
             machine: MachineMetrics::register(&registry)?,
+            http: HttpMetrics::register(&registry)?,
             refits: RefitMetrics::register(&registry)?,
             trainings: TrainingMetrics::register(&registry)?,
             skipped_offsets,

@@ -153,7 +153,9 @@ fn of_sensors(keys: &[KeyLabel]) -> Vec<(Family, Told)> {
 fn of_lake() -> Vec<(Family, Told)> {
     let bounds = SEVERITIES.iter().map(|bound| Value {
         label: Some((LE, (*bound).to_owned())),
-        sql: format!("CASE WHEN severity IS NULL THEN NULL WHEN severity <= {bound} THEN 1 ELSE 0 END"),
+        sql: format!(
+            "CASE WHEN severity IS NULL THEN NULL WHEN severity <= {bound} THEN 1 ELSE 0 END"
+        ),
     });
     let any = Value {
         label: Some((LE, "+Inf".to_owned())),
@@ -231,8 +233,7 @@ mod tests {
         let cases = ["Device", "Anlage Süd", "Anlage S\u{f6}d", "2nd", "status", "status_", ""];
         let key = cases.map(|name| Column { name: name.into(), kind: "string".into() });
         let labels: Vec<String> = key_labels(&key).into_iter().map(|key| key.label).collect();
-        let wanted =
-            ["Device", "Anlage_S_d", "Anlage_S_d_", "_2nd", "status_", "status__", "_"];
+        let wanted = ["Device", "Anlage_S_d", "Anlage_S_d_", "_2nd", "status_", "status__", "_"];
         assert_eq!(labels, wanted);
     }
 }

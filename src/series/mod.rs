@@ -84,7 +84,9 @@ impl LakeSeries {
         match done {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(told(&error)),
-            Err(_) => Err(unavailable("it took longer than 30 s; ask for less time or fewer sensors")),
+            Err(_) => {
+                Err(unavailable("it took longer than 30 s; ask for less time or fewer sensors"))
+            }
         }
     }
 

@@ -160,9 +160,8 @@ impl Scan<'_> {
     async fn choose(&self, context: &SessionContext, wanted: &Wanted) -> Result<Option<Chosen>> {
         let Some(exact) = self.exact(wanted) else { return Ok(None) };
         let keys = self.families.keys();
-        let is_said = |label: &str| {
-            wanted.matchers.iter().all(|m| m.label != label || m.only().is_some())
-        };
+        let is_said =
+            |label: &str| wanted.matchers.iter().all(|m| m.label != label || m.only().is_some());
         if keys.iter().all(|key| is_said(&key.label)) {
             return Ok(Some(Chosen { condition: exact, is_picked: false }));
         }
@@ -174,11 +173,7 @@ impl Scan<'_> {
     }
 
     /// The sensors of the wanted time whose key labels will do.
-    async fn sensors(
-        &self,
-        context: &SessionContext,
-        wanted: &Wanted,
-    ) -> Result<Vec<RecordBatch>> {
+    async fn sensors(&self, context: &SessionContext, wanted: &Wanted) -> Result<Vec<RecordBatch>> {
         let Some(exact) = self.exact(wanted) else { return Ok(Vec::new()) };
         let keys = self.families.keys();
         let columns: Vec<String> = keys.iter().map(|key| quoted(&key.column.name)).collect();
@@ -196,7 +191,9 @@ impl Scan<'_> {
         for batch in &all {
             let values = texts(batch.columns())?;
             let holds = |row: usize| {
-                keys.iter().zip(&values).all(|(key, column)| wanted.holds(&key.label, column.value(row)))
+                keys.iter()
+                    .zip(&values)
+                    .all(|(key, column)| wanted.holds(&key.label, column.value(row)))
             };
             let kept: BooleanArray = (0..batch.num_rows()).map(|row| Some(holds(row))).collect();
             let kept = filter_record_batch(batch, &kept)?;
