@@ -47,9 +47,10 @@ pub enum Until {
 pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     let pipeline = Arc::new(Pipeline::open(config)?);
     let health = Arc::new(Health::new());
-    let server = pipeline.config.http.clone();
-    let server = server.map(|settings| Ok(Server::start(settings, site(&pipeline, &health)?)?));
-    let server: Option<Server> = server.transpose()?;
+    let server = match pipeline.config.http.clone() {
+        Some(settings) => Some(Server::start(settings, site(&pipeline, &health)?)?),
+        None => None,
+    };
     let maintenance = Maintenance::start(&pipeline)?;
     let trainer = trainer::start(&pipeline, Place::Run)?;
     let drift = DriftWatch::new(&pipeline).map(Background::start).transpose()?;
