@@ -11,7 +11,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tidegauge_serve::metrics::machine;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 pub use self::http::{AddKey, Health, Keys, RemoveKey, RoleName};
 pub use self::alerts::{AlertArgs, AlertVerb};
@@ -57,13 +61,27 @@ impl Log {
     /// Sends log lines to standard error from here on.
     pub fn install(&self) {
         let filter = EnvFilter::try_new(&self.level).unwrap_or_else(|_| EnvFilter::new("warn"));
-        let builder = tracing_subscriber::fmt()
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_env_filter(filter);
-        match self.format {
-            LogFormat::Text => builder.with_target(false).init(),
-            LogFormat::Json => builder.json().init(),
+            .with_ansi(std::io::stderr().is_terminal());
+        let lines = match self.format {
+            LogFormat::Text => lines.with_target(false).with_filter(filter).boxed(),
+            LogFormat::Json => lines.json().with_filter(filter).boxed(),
+        };
+        let counted = Complaints.with_filter(LevelFilter::WARN);
+        tracing_subscriber::registry().with(lines).with(counted).init();
+    }
+}
+
+/// Counts warnings and errors, whatever is shown of them.
+struct Complaints;
+
+impl<S: tracing::Subscriber> Layer<S> for Complaints {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        match *event.metadata().level() {
+            tracing::Level::ERROR => machine::complained(),
+            tracing::Level::WARN => machine::warned(),
+            _ => {}
         }
     }
 }

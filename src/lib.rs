@@ -27,6 +27,7 @@ pub mod retrain;
 mod run;
 mod say;
 mod sensor_rows;
+mod series;
 mod signals;
 pub mod spill;
 mod split;

@@ -9,6 +9,8 @@ mod alerts;
 mod drift;
 mod http;
 mod lane;
+pub mod machine;
+mod models;
 mod process;
 mod refits;
 mod trainings;
@@ -29,6 +31,8 @@ pub use drift::{DriftCounts, DriftMetrics};
 pub use http::{HttpMetrics, Reloaded};
 use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
+use machine::MachineMetrics;
+pub use models::{ModelMetrics, ModelsSeen, View};
 use process::Process;
 pub use refits::RefitMetrics;
 pub use trainings::TrainingMetrics;
@@ -54,6 +58,10 @@ pub struct Metrics {
     pub model_reload_failures: IntCounter,
     /// What checks for drift find.
     pub drift: DriftMetrics,
+    /// What the models of the aliases are like.
+    pub models: ModelMetrics,
+    /// The lake's disk, and what was logged.
+    pub machine: MachineMetrics,
     /// The HTTP server's.
     pub http: HttpMetrics,
     /// The trainer's.
@@ -176,6 +184,8 @@ impl Metrics {
             commit_stall_seconds,
             model_reload_failures,
             drift: DriftMetrics::register(&registry)?,
+            models: ModelMetrics::register(&registry)?,
+            machine: MachineMetrics::register(&registry)?,
             http: HttpMetrics::register(&registry)?,
             refits: RefitMetrics::register(&registry)?,
             trainings: TrainingMetrics::register(&registry)?,
@@ -264,6 +274,7 @@ impl Metrics {
         if let Some(process) = &self.process {
             process.refresh();
         }
+        self.machine.refresh();
         let families = self.registry.gather();
         TextEncoder::new().encode_to_string(&families).expect("gathered families have series")
     }
