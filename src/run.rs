@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tidegauge_ingest::kafka::{
     Consumer, EndOffsets, Instance, KafkaSettings, Start, WholeTopic, ends, instance,
 };
-use tidegauge_serve::{Health, Server};
+use tidegauge_serve::{Health, Server, Site};
 
 use crate::background::Background;
 use crate::config::{self, Config, LaneMode, SourceKind};
@@ -45,10 +45,9 @@ pub enum Until {
 pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     let pipeline = Arc::new(Pipeline::open(config)?);
     let health = Arc::new(Health::new());
-    let server = pipeline
-        .config
-        .http
-        .map(|listen| Server::start(listen, pipeline.metrics.clone(), health.clone()));
+    let (metrics, health_shown) = (pipeline.metrics.clone(), health.clone());
+    let site = Site { metrics, health: health_shown, console: None };
+    let server = pipeline.config.http.clone().map(|settings| Server::start(settings, site));
     let server = server.transpose()?;
     let maintenance = Maintenance::start(&pipeline)?;
     let trainer = trainer::start(&pipeline, Place::Run)?;

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 pub use health::Health;
-pub use http::Server;
+pub use http::{HttpLimits, HttpSettings, Server, Site, TlsFiles};
 pub use metrics::{
     DriftCounts, Dropped, LaneLabels, LaneMetrics, Metrics, RefitMetrics, UpkeepMetrics,
 };

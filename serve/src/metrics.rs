@@ -6,6 +6,7 @@
 //! once.
 
 mod drift;
+mod http;
 mod lane;
 mod process;
 mod refits;
@@ -22,6 +23,7 @@ use prometheus::{
 
 use crate::ServeError;
 pub use drift::{DriftCounts, DriftMetrics};
+pub use http::HttpMetrics;
 use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
 use process::Process;
@@ -49,6 +51,8 @@ pub struct Metrics {
     pub model_reload_failures: IntCounter,
     /// What checks for drift find.
     pub drift: DriftMetrics,
+    /// The HTTP server's.
+    pub http: HttpMetrics,
     /// The trainer's.
     pub refits: RefitMetrics,
     /// Those of trainings on a schedule.
@@ -168,6 +172,7 @@ impl Metrics {
             commit_stall_seconds,
             model_reload_failures,
             drift: DriftMetrics::register(&registry)?,
+            http: HttpMetrics::register(&registry)?,
             refits: RefitMetrics::register(&registry)?,
             trainings: TrainingMetrics::register(&registry)?,
             skipped_offsets,

@@ -3,6 +3,7 @@
 mod device;
 mod drift;
 mod fallback;
+mod http;
 mod load;
 mod models;
 mod policy;
@@ -16,12 +17,12 @@ pub mod units;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegauge_aggregate::TimePolicy;
 use tidegauge_ingest::EventMapping;
+use tidegauge_serve::HttpSettings;
 pub use tidegauge_sink::LaneMode;
 use tidegauge_sink::Storage;
 
@@ -44,7 +45,8 @@ pub struct Config {
     pub models: Models,
     pub lake: LakeSettings,
     pub limits: LimitSettings,
-    pub http: Option<SocketAddr>,
+    /// `None`: no server.
+    pub http: Option<HttpSettings>,
 }
 
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use tidegauge_sink::{Patience, Storage, check_object_url, is_object_url};
 use toml::Value;
 
 use super::device::check as check_device;
+use super::http::http;
 use super::models::models;
 use super::policy::policy;
 use super::reader::Reader;
@@ -50,13 +51,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     };
     check_url(reader, "lake.url", &lake.url);
     let limits = LimitSettings { memory: memory(reader), spill: reader.text("limits.spill") };
-    let http = reader.text("http.listen").and_then(|text| match text.parse() {
-        Ok(address) => Some(address),
-        Err(_) => {
-            reader.mistake("http.listen", format!("is {text:?}, allowed is address:port"));
-            None
-        }
-    });
+    let http = http(reader);
     Some(Config { source, event: Arc::new(event?), window, models, lake, limits, http })
 }
 

@@ -48,7 +48,7 @@ fn the_documented_example_is_valid() {
     assert_eq!(config.source.topic, "sensors");
     assert_eq!(config.window.out_of_order, Duration::from_secs(5));
     assert_eq!(config.source.kafka["security.protocol"], "plaintext");
-    assert_eq!(config.http.map(|a| a.port()), Some(8787));
+    assert_eq!(config.http.map(|http| http.listen.port()), Some(8787));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Limits, Server};
+use super::{HttpLimits, HttpSettings, Server, Site};
 use crate::{Health, LaneLabels, Metrics, ServeError};
 
 const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -19,11 +19,12 @@ struct Fixture {
     server: Server,
 }
 
-fn start(limits: Limits) -> Fixture {
+fn start(limits: HttpLimits) -> Fixture {
     let metrics = Arc::new(Metrics::new().expect("the names are distinct"));
     let health = Arc::new(Health::new());
-    let server = Server::start_limited(ANYWHERE, Arc::clone(&metrics), Arc::clone(&health), limits)
-        .expect("a free port");
+    let site = Site { metrics: Arc::clone(&metrics), health: Arc::clone(&health), console: None };
+    let settings = HttpSettings { limits, ..HttpSettings::on(ANYWHERE) };
+    let server = Server::start(settings, site).expect("a free port");
     Fixture { metrics, health, server }
 }
 
@@ -43,8 +44,11 @@ impl Fixture {
 }
 
 fn send(stream: &mut TcpStream, method: &str, path: &str, connection: &str) {
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: t\r\nConnection: {connection}\r\n\r\n")
-        .expect("the server reads");
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n\r\n"
+    )
+    .expect("the server reads");
 }
 
 /// Everything up to the connection's end, which a server may also bring about by a reset.
@@ -64,7 +68,7 @@ fn rest(stream: &mut TcpStream) -> String {
 
 #[test]
 fn metrics_are_served_in_the_text_format() {
-    let fixture = start(Limits::default());
+    let fixture = start(HttpLimits::default());
     let labels = LaneLabels {
         reasons: &["empty"],
         statuses: &["ok"],
@@ -83,7 +87,7 @@ fn metrics_are_served_in_the_text_format() {
 
 #[test]
 fn probes_follow_the_health_and_say_why() {
-    let fixture = start(Limits::default());
+    let fixture = start(HttpLimits::default());
     assert!(fixture.ask("GET", "/health/live").starts_with("HTTP/1.1 200 "));
     let starting = fixture.ask("GET", "/health/ready");
     assert!(starting.starts_with("HTTP/1.1 503 "), "{starting}");
@@ -98,11 +102,10 @@ fn probes_follow_the_health_and_say_why() {
 
 #[test]
 fn other_methods_and_paths_are_refused() {
-    let fixture = start(Limits::default());
+    let fixture = start(HttpLimits::default());
     for (method, path, status) in [
         ("POST", "/metrics", "405"),
         ("DELETE", "/health/ready", "405"),
-        ("GET", "/", "404"),
         ("GET", "/metrics/more", "404"),
         ("POST", "/nowhere", "404"),
     ] {
@@ -113,7 +116,7 @@ fn other_methods_and_paths_are_refused() {
 
 #[test]
 fn nonsense_and_oversized_headers_are_refused_and_the_server_goes_on() {
-    let fixture = start(Limits::default());
+    let fixture = start(HttpLimits::default());
     let mut nonsense = fixture.connect();
     nonsense.write_all(b"\x16\x03\x01 not http at all\r\n\r\n").expect("the server reads");
     assert!(rest(&mut nonsense).starts_with("HTTP/1.1 400 "));
@@ -127,7 +130,8 @@ fn nonsense_and_oversized_headers_are_refused_and_the_server_goes_on() {
 
 #[test]
 fn a_client_that_never_finishes_its_header_is_cut_off() {
-    let fixture = start(Limits { header_time: Duration::from_millis(50), ..Limits::default() });
+    let fixture =
+        start(HttpLimits { header_time: Duration::from_millis(50), ..HttpLimits::default() });
     let mut slow = fixture.connect();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nHost:").expect("the server reads");
     let answer = rest(&mut slow);
@@ -136,7 +140,7 @@ fn a_client_that_never_finishes_its_header_is_cut_off() {
 
 #[test]
 fn a_connection_over_the_limit_waits_for_a_slot() {
-    let fixture = start(Limits { connections: 1, ..Limits::default() });
+    let fixture = start(HttpLimits { connections: 1, ..HttpLimits::default() });
     let mut first = fixture.connect();
     send(&mut first, "GET", "/health/live", "keep-alive");
     let mut start = [0; 12];
@@ -156,16 +160,18 @@ fn a_connection_over_the_limit_waits_for_a_slot() {
 
 #[test]
 fn an_old_connection_is_ended() {
-    let fixture = start(Limits { connection_time: Duration::from_millis(50), ..Limits::default() });
+    let fixture =
+        start(HttpLimits { connection_time: Duration::from_millis(50), ..HttpLimits::default() });
     let mut idle = fixture.connect();
     assert_eq!(rest(&mut idle), "");
 }
 
 #[test]
 fn a_taken_port_is_named_in_the_error() {
-    let fixture = start(Limits::default());
+    let fixture = start(HttpLimits::default());
     let taken = fixture.server.local_addr();
-    let again = Server::start(taken, Arc::clone(&fixture.metrics), Arc::clone(&fixture.health));
+    let (metrics, health) = (Arc::clone(&fixture.metrics), Arc::clone(&fixture.health));
+    let again = Server::start(HttpSettings::on(taken), Site { metrics, health, console: None });
     let error = again.expect_err("the port is taken");
     assert!(matches!(error, ServeError::Bind { address, .. } if address == taken));
     assert!(error.to_string().starts_with(&format!("cannot listen on {taken}: ")), "{error}");
@@ -173,7 +179,7 @@ fn a_taken_port_is_named_in_the_error() {
 
 #[test]
 fn a_stopped_server_frees_its_port_and_ends_idle_connections() {
-    let fixture = start(Limits::default());
+    let fixture = start(HttpLimits::default());
     let address = fixture.server.local_addr();
     let mut idle = fixture.connect();
     send(&mut idle, "GET", "/health/live", "keep-alive");
