@@ -9,10 +9,13 @@ use axum::routing::{get, post};
 
 use super::keys::Role;
 use super::refusal::Refusal;
-use super::{App, api, assets, gate, stream};
+use super::{App, api, assets, gate, login, stream};
 
 /// The type that Prometheus expects of its text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Below this the lake is a Prometheus data source.
+const SERIES: &str = "/prometheus/api/v1/";
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,8 @@ pub(super) fn need(method: &Method, path: &str) -> Need {
     match path {
         "/health/live" if reads => Need::Nothing,
         "/login" | "/logout" | "/login.css" => Need::Name,
+        // Questions that are sent as a form, because they can be long.
+        _ if *method == Method::POST && path.starts_with(SERIES) => Need::Role(Role::View),
         _ if reads => Need::Role(Role::View),
         _ => Need::Role(Role::Operate),
     }
@@ -65,6 +70,9 @@ pub(super) fn need(method: &Method, path: &str) -> Need {
 pub(super) fn label(path: &str) -> &'static str {
     if let Some(path) = PATHS.iter().find(|known| **known == path) {
         return path;
+    }
+    if path.starts_with(SERIES) {
+        return "/prometheus/api/v1";
     }
     if assets::all().iter().any(|asset| asset.path == path) { "page" } else { "other" }
 }
@@ -99,6 +107,9 @@ pub(super) fn router(app: App) -> Router {
         .route("/metrics", get(exposition))
         .route("/health/live", get(|State(app): State<App>| probe(app.health.liveness())))
         .route("/health/ready", get(|State(app): State<App>| probe(app.health.readiness())))
+        .route("/login", get(login::form).post(login::enter))
+        .route("/login.css", get(login::style))
+        .route("/logout", post(login::leave))
         .nest("/api/v1", api);
     for asset in assets::all() {
         let answer = move |headers: HeaderMap| async move { asset.answer(&headers) };
