@@ -69,6 +69,16 @@ def until(what, seconds, look):
     raise SystemExit(f"stack: after {seconds} s: not {what}" + (f" ({last})" if last else ""))
 
 
+class Unfollowed(urllib.request.HTTPRedirectHandler):
+    """Redirects are answers like others."""
+
+    def redirect_request(self, *_):
+        return None
+
+
+BROWSER = urllib.request.build_opener(Unfollowed)
+
+
 def get(url, key=None, method="GET", body=None):
     """Status and text of an answer."""
     request = urllib.request.Request(url, method=method, data=body)
@@ -77,7 +87,7 @@ def get(url, key=None, method="GET", body=None):
     if body:
         request.add_header("Content-Type", "application/json")
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with BROWSER.open(request, timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
