@@ -249,7 +249,8 @@ pub struct Simulate {
     /// Publish this CSV or JSON-lines file (or folder) instead of simulated sensors
     #[arg(long, value_name = "FILE")]
     pub replay: Option<String>,
-    /// Take the event's fields from this configuration [default: TS, Device, Sensor, Value]
+    /// Take the event's fields and [source.kafka] from this configuration [default: TS, Device, Sensor,
+    /// Value]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// How many times faster than its own time; 0 is as fast as possible [default: 1 for simulated
@@ -277,6 +278,10 @@ pub struct Simulate {
     /// Event time of the first reading: a time, or now
     #[arg(long, default_value = "now", value_name = "TIME")]
     pub start: String,
+    /// When the topic is empty, begin so long before now; what is past is sent at once
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration,
+        conflicts_with_all = ["start", "out", "replay"])]
+    pub history: Option<Duration>,
     /// How much event time is simulated [default: without end]
     #[arg(long, value_name = "SECONDS")]
     pub seconds: Option<u64>,
