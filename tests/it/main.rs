@@ -19,6 +19,7 @@ mod recovery;
 mod reference;
 mod rejects;
 mod reliability;
+mod serve;
 mod stores;
 mod tidy;
 mod time;
