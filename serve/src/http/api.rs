@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::App;
 use super::body;
 use super::gate::Caller;
+use super::hosts;
 use super::params::Params;
 use super::refusal::Refusal;
 use crate::console::{Answer, Console, EventState, Info, Order, SensorSort, SensorsQuery};
@@ -168,9 +169,10 @@ async fn answer<T: Serialize + Send + 'static>(
     Ok(Json(app.pool.ask(question).await?).into_response())
 }
 
-/// What a request's body says.
+/// What a request's body says. It must be told to be JSON, which a form of another site can't say.
 async fn told<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Refusal> {
     Params::read(request.uri().query(), &[])?;
+    hosts::is_json(request.headers())?;
     let bytes = body::read(request, &app.limits).await?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Refusal::bad(format!("the body is wrong: {error}")))

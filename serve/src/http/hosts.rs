@@ -107,7 +107,7 @@ fn is_same(host: &Authority, origin: &Uri) -> bool {
     origin.host().eq_ignore_ascii_case(host.host()) && port(origin) == port(host)
 }
 
-/// That a body is JSON: a form of another site can't say so.
+/// That a body is told to be JSON.
 pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
     match is_type(headers, "application/json") {
         true => Ok(()),
