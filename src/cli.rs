@@ -1,7 +1,7 @@
 //! The command line: what there is to say, with an example each.
 
-mod http;
 mod alerts;
+mod http;
 mod models;
 mod serve;
 mod watch;
@@ -17,8 +17,8 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-pub use self::http::{AddKey, Health, Keys, RemoveKey, RoleName};
 pub use self::alerts::{AlertArgs, AlertVerb};
+pub use self::http::{AddKey, Health, Keys, RemoveKey, RoleName};
 pub use self::models::{Backtest, ExportFormat, Models, Train};
 pub use self::serve::Serve;
 pub use self::watch::{Drift, LabelArgs, LabelVerb};
