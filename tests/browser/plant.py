@@ -114,7 +114,7 @@ listen = "127.0.0.1:{self.port}"
         """Lets the hour come."""
         words = [*self._simulate(self.start), "--brokers", self.brokers, "--topic", self.topic]
         words += ["--seconds", str(STREAMED_S), "--speed", str(SPEED)]
-        words += ["--faults", "6", "--faults-after", str(NORMAL_S), "--truth", str(self.truth)]
+        words += ["--faults", "6", "--faults-after", f"{NORMAL_S}s", "--truth", str(self.truth)]
         self.producer = subprocess.Popen([self.binary, *words], stdin=subprocess.DEVNULL,
                                          stdout=(self.work / "simulate.log").open("wb"), stderr=subprocess.STDOUT)
 
