@@ -5,6 +5,7 @@
 //! rows that a larger file holds again count once.
 
 mod anomalies;
+mod events;
 mod follower;
 mod index;
 mod keys;
@@ -12,6 +13,7 @@ mod ledger;
 mod look;
 mod models;
 mod origin;
+mod pages;
 mod points;
 mod rejects;
 mod rows;
@@ -27,7 +29,7 @@ use tidegauge_serve::console::{
     Info, KeyColumn, KeyValue, Lanes, LateRows, ModelSets, Overview, Rejects, Sensor, Sensors,
     SensorsQuery,
 };
-use tidegauge_sink::{Generation, Reader};
+use tidegauge_sink::{Generation, Reader, Table};
 
 use self::follower::{Follower, Pace, State};
 use self::models::SetsSeen;
@@ -77,7 +79,10 @@ fn unavailable(error: &anyhow::Error) -> ConsoleError {
 impl Console for LakeConsole {
     fn info(&self) -> Answer<Info> {
         let state = self.follower.ledger()?;
-        Ok(info(&self.origin, state.look.reader.as_ref().map(Reader::generation)))
+        let is_there = |file: &look::DataFile| file.file.table == Table::Events;
+        let has_events = state.look.files.iter().any(is_there);
+        let info = info(&self.origin, state.look.reader.as_ref().map(Reader::generation));
+        Ok(Info { events: info.events || has_events, ..info })
     }
 
     fn overview(&self) -> Answer<Overview> {
@@ -129,12 +134,19 @@ impl Console for LakeConsole {
 
     fn events(
         &self,
-        _key: Option<&[KeyValue]>,
-        _state: Option<EventState>,
-        _before_us: Option<i64>,
-        _limit: usize,
+        key: Option<&[KeyValue]>,
+        state: Option<EventState>,
+        before_us: Option<i64>,
+        limit: usize,
     ) -> Answer<Events> {
-        Ok(Events { rows: Vec::new(), next_before_us: None })
+        let known = self.follower.index()?;
+        let Some(reader) = &known.look.reader else {
+            return Ok(Events { rows: Vec::new(), next_before_us: None });
+        };
+        let key = key.map(|key| keys::typed(key, &reader.generation().key_schema())).transpose()?;
+        let key = key.as_ref().map(keys::shown);
+        let before_us = before_us.unwrap_or(i64::MAX);
+        Ok(known.events.page(key.as_deref(), state, before_us, limit))
     }
 
     fn lanes(&self) -> Answer<Lanes> {
@@ -197,7 +209,7 @@ fn info(origin: &Origin, generation: Option<&Generation>) -> Info {
         window_us: generation.and_then(window_us),
         onset: views.onset || has(tidegauge_flow::names::NOVELTY),
         challenger: views.challenger || has(tidegauge_flow::names::CHALLENGER_SCORE),
-        events: false,
+        events: origin.config.as_ref().is_some_and(|config| config.events.is_some()),
     }
 }
 
@@ -211,7 +223,7 @@ fn key_columns(generation: &Generation) -> Vec<KeyColumn> {
 /// The length of a window, by the lake's query.
 fn window_us(generation: &Generation) -> Option<i64> {
     let readings = ReadingSchema {
-        key: Arc::new(keys::schema(generation)),
+        key: Arc::new(generation.key_schema()),
         time: generation.time.clone(),
         values: generation.values.clone(),
     };

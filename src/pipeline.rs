@@ -12,10 +12,10 @@ use arrow::datatypes::SchemaRef;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use tidegauge_aggregate::{LateReason, Query, Spill};
-use tidegauge_flow::{Failpoint, NoFailpoint, Sensors, Store, WindowRows};
+use tidegauge_flow::{Failpoint, NoFailpoint, SensorId, Sensors, Store, WindowRows};
 use tidegauge_ingest::Reason;
 use tidegauge_ingest::kafka::instance;
-use tidegauge_score::{Registry, Stamp, Status, prediction_schema};
+use tidegauge_score::{Events, Registry, Stamp, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
 use tidegauge_sink::{
     Counters, Identity, Lake, Lane as Ledger, LocalStore, ObjectStore, Storage, Table, Writer,
@@ -47,7 +47,8 @@ pub type Trial = Box<dyn Fn(&[WindowRows], &Sensors, &Stamp<'_>) -> Result<Judge
 
 /// What a trial gives.
 pub struct Judged {
-    pub predictions: Vec<RecordBatch>,
+    /// Each of one sensor, whose rows come in order of time.
+    pub predictions: Vec<(SensorId, RecordBatch)>,
     /// The sets that its models are published in.
     pub model_sets: Vec<u64>,
 }
@@ -212,6 +213,13 @@ impl Pipeline {
     /// The lake that the pipeline writes to.
     pub fn lake(&self) -> &Lake {
         &self.lake
+    }
+
+    /// What makes events of a lane's anomalies, if anybody wants them.
+    pub fn events(&self) -> Option<Events> {
+        let settings = self.config.events.as_ref()?;
+        let generation = self.lake.reader().generation().number;
+        Some(Events::new(*settings, &self.config.event.key, generation))
     }
 
     /// A writer's name that nobody has.

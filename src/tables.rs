@@ -1,5 +1,5 @@
-//! A lake's tables for SQL: predictions, late, rejects, commits, models, trainings, labels, devices. Of rows
-//! only what the ledger names.
+//! A lake's tables for SQL: predictions, events, late, rejects, commits, models, trainings, labels, devices. Of
+//! rows only what the ledger names.
 
 mod devices;
 
@@ -20,6 +20,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tidegauge_flow::{Partition, Span, names};
 use tidegauge_ingest::Rejects;
+use tidegauge_score::event_schema;
 use tidegauge_sink::{
     FileRef, Generation, Kind, Lake, ObjectStore, Reader, Record, Storage, Table, View,
     is_object_url,
@@ -181,6 +182,7 @@ fn empty_schema(generation: &Generation, table: Table) -> SchemaRef {
             Arc::new(Schema::new(columns.collect::<Vec<_>>()))
         }
         Table::Rejects => Rejects::schema(),
+        Table::Events => event_schema(&generation.key_schema()),
         Table::Late => {
             let mut fields: Vec<Field> =
                 generation.key.iter().map(|c| field(&c.name, &c.kind)).collect();
@@ -270,6 +272,7 @@ fn commit_batch(rows: &[(Record, &str)]) -> Result<RecordBatch> {
         ("duplicate", count(&|r| r.counters.duplicate)),
         ("superseded", count(&|r| r.counters.superseded)),
         ("rows", count(&|r| r.counters.rows)),
+        ("events", count(&|r| r.counters.events)),
         ("open", count(&|r| r.counters.open)),
         ("files", count(&|r| r.files.len() as u64)),
     ];

@@ -2,6 +2,7 @@
 
 mod device;
 mod drift;
+mod events;
 mod fallback;
 mod http;
 mod load;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use tidegauge_aggregate::TimePolicy;
 use tidegauge_ingest::EventMapping;
+use tidegauge_score::EventSettings;
 use tidegauge_serve::HttpSettings;
 pub use tidegauge_sink::LaneMode;
 use tidegauge_sink::Storage;
@@ -43,6 +45,8 @@ pub struct Config {
     pub event: Arc<EventMapping>,
     pub window: Window,
     pub models: Models,
+    /// How anomalies become events; `None`: nobody wants any.
+    pub events: Option<EventSettings>,
     pub lake: LakeSettings,
     pub limits: LimitSettings,
     /// `None`: no server.
@@ -160,6 +164,7 @@ pub struct UpkeepSettings {
     pub keep_predictions: Option<Duration>,
     pub keep_late: Option<Duration>,
     pub keep_rejects: Option<Duration>,
+    pub keep_events: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]

@@ -89,7 +89,7 @@ fn a_variable_reaches_every_section_and_the_sections_within() {
         ("TIDEGAUGE_LIMITS_SPILL", "spilled"),
         ("TIDEGAUGE_HTTP_LISTEN", "127.0.0.1:9"),
     ];
-    let Config { source, event, window, models, lake, limits, http } =
+    let Config { source, event, window, models, events, lake, limits, http } =
         read(GOOD, &env, &[]).expect("valid");
     assert_eq!((source.on_gap, event.values.len()), (OnGap::Skip, 2));
     let rule = Rule { tolerance_ns: 300_000_000_000, action: Action::Adjust };

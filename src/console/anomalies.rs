@@ -12,7 +12,7 @@ use super::index::{Columns, anomalies};
 use super::look::DataFile;
 use super::rows::Bound;
 use super::sensor::{numeric, selected};
-use super::{LakeConsole, keys, unavailable};
+use super::{LakeConsole, keys, pages, unavailable};
 
 /// Files that are read at a time, and how often: one answer reads at most so many, and says where to go on.
 const FILES: usize = 64;
@@ -40,7 +40,7 @@ impl LakeConsole {
         let Some(reader) = state.look.reader.clone() else {
             return Ok(Anomalies { rows: Vec::new(), next_before_us: None });
         };
-        let schema = keys::schema(reader.generation());
+        let schema = reader.generation().key_schema();
         let key = key.map(|key| keys::typed(key, &schema)).transpose()?;
         let (mut rows, after_us) = match &state.index {
             Some(index) => {
@@ -141,19 +141,11 @@ fn standing(
     Ok((newest.into_values().filter_map(|(_, anomaly)| anomaly).collect(), oldest, rows))
 }
 
-/// A page of anomalies. What ends at the same time is on one page, unless that is more than a page: then the most
-/// severe are.
+/// A page of anomalies; of those that end at the same time the most severe first.
 fn page(mut rows: Vec<Anomaly>, limit: usize, next_before_us: Option<i64>) -> Anomalies {
     rows.sort_by(newest_then_severe);
-    if rows.len() <= limit {
-        return Anomalies { rows, next_before_us };
-    }
-    let cut = rows[limit].window_end_us;
-    let whole = rows.iter().take_while(|row| row.window_end_us > cut).count();
-    let is_one_moment = whole == 0;
-    rows.truncate(if is_one_moment { limit } else { whole });
-    let next = if is_one_moment { cut } else { cut.saturating_add(1) };
-    Anomalies { rows, next_before_us: Some(next) }
+    let next = pages::cut(&mut rows, limit, |row| row.window_end_us).or(next_before_us);
+    Anomalies { rows, next_before_us: next }
 }
 
 fn newest_then_severe(a: &Anomaly, b: &Anomaly) -> Ordering {
@@ -174,6 +166,3 @@ fn newest_first(files: &[DataFile]) -> Vec<FileRef> {
 fn time(us: i64) -> String {
     tidegauge_flow::time::rfc3339(us.saturating_mul(1000))
 }
-
-#[cfg(test)]
-mod tests;

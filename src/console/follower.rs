@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tidegauge_serve::console::{Answer, ConsoleError};
 
+use super::events::Book;
 use super::index::Index;
 use super::look::{Look, Looker, Trouble};
 use super::origin::Origin;
@@ -41,6 +42,7 @@ pub struct State {
     pub look: Look,
     /// `None` before the lake is one.
     pub index: Option<Index>,
+    pub events: Book,
 }
 
 /// What a question needs to be up to date.

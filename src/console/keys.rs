@@ -1,19 +1,9 @@
 //! Sensors' keys between the page's words and the lake's.
 
-use tidegauge_flow::{KeyColumn, KeySchema, KeyType, SensorKey};
+use tidegauge_flow::{KeyColumn, KeySchema, SensorKey};
 use tidegauge_serve::console::{Answer, ConsoleError, KeyValue};
-use tidegauge_sink::Generation;
 
 use crate::sql::quoted;
-
-/// The key columns of a lake.
-pub fn schema(generation: &Generation) -> KeySchema {
-    let kind = |kind: &str| if kind == "int64" { KeyType::Int64 } else { KeyType::String };
-    let columns = generation.key.iter();
-    KeySchema::new(
-        columns.map(|c| KeyColumn { name: c.name.clone(), kind: kind(&c.kind) }).collect(),
-    )
-}
 
 /// A key as the page shows it.
 pub fn shown(key: &SensorKey) -> Vec<KeyValue> {

@@ -42,7 +42,7 @@ pub fn overview(state: &State, now_us: i64) -> Overview {
         anomalous: sums.anomalous,
         no_model: sums.no_model,
         anomalies_last_hour: sums.anomalies_last_hour,
-        open_events: 0,
+        open_events: state.events.open(),
         process: None,
     }
 }

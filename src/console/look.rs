@@ -10,9 +10,9 @@ use tidegauge_sink::{
     Counters, FileRef, Generation, LakeError, LaneSummary, OpenFile, Reader, Record, Table, View,
 };
 
+use super::events::Book;
 use super::follower::State;
 use super::index::{Columns, HORIZON_US, Index, News, anomaly_columns, verdict_columns};
-use super::keys;
 use super::origin::Origin;
 use crate::background::End;
 
@@ -86,6 +86,8 @@ pub struct Looker {
     files: Arc<Vec<DataFile>>,
     /// Files whose rows are in the index.
     read: BTreeSet<String>,
+    /// Files whose events are in the book.
+    read_events: BTreeSet<String>,
     /// Windows that end here or before were not read.
     reached_us: i64,
     has_built: bool,
@@ -109,6 +111,7 @@ impl Looker {
             recent: BTreeMap::new(),
             files: Arc::default(),
             read: BTreeSet::new(),
+            read_events: BTreeSet::new(),
             reached_us: i64::MIN,
             has_built: false,
         }
@@ -192,7 +195,7 @@ impl Looker {
         let (oldest, newest) = ends.fold((i64::MAX, None), |(oldest, newest), (least, most)| {
             (oldest.min(least), newest.max(Some(most)))
         });
-        let key = Arc::new(keys::schema(reader.generation()));
+        let key = Arc::new(reader.generation().key_schema());
         let is_gone = files.is_empty() && !self.read.is_empty();
         if is_gone {
             self.read.clear();
@@ -216,6 +219,7 @@ impl Looker {
             .collect();
         unread.sort_by_key(|f| std::cmp::Reverse(f.file.window_end_us));
         self.read_all(&reader, &unread, change, progress)?;
+        self.read_events(&reader, change)?;
         let (reached, oldest) = (self.reached_us, oldest);
         change(&mut |state| {
             if let Some(index) = &mut state.index {
@@ -255,6 +259,46 @@ impl Looker {
                     self.read.insert(file.file.path.clone());
                 }
                 // A larger file has replaced it, and it is deleted: the next look knows.
+                Err(error) if is_not_found(&error) => self.listed = None,
+                Err(error) => return Err(Trouble::Named(told(&error))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is new of the events. Of an old lake the newest files are enough to fill the book.
+    fn read_events(
+        &mut self,
+        reader: &Reader,
+        change: &mut dyn FnMut(&mut dyn FnMut(&mut State)),
+    ) -> Result<(), Trouble> {
+        let files = self.files.clone();
+        let files = files.iter().filter(|f| f.file.table == Table::Events);
+        let mut unread: Vec<_> =
+            files.clone().filter(|f| !self.read_events.contains(&f.file.path)).collect();
+        let live: BTreeSet<&str> = files.map(|f| f.file.path.as_str()).collect();
+        self.read_events.retain(|path| live.contains(path.as_str()));
+        unread.sort_by_key(|f| std::cmp::Reverse(f.at_us));
+        for file in unread {
+            if self.end.has_come() {
+                return Err(Trouble::Passing);
+            }
+            let mut is_full = false;
+            change(&mut |state| is_full = state.events.is_full());
+            let read = if is_full && !self.has_built {
+                Ok(Vec::new())
+            } else {
+                super::events::rows(reader, &file.file)
+            };
+            match read {
+                Ok(rows) => {
+                    let mut rows = Some(rows);
+                    change(&mut |state: &mut State| {
+                        let book: &mut Book = &mut state.events;
+                        rows.take().into_iter().flatten().for_each(|row| book.add(row));
+                    });
+                    self.read_events.insert(file.file.path.clone());
+                }
                 Err(error) if is_not_found(&error) => self.listed = None,
                 Err(error) => return Err(Trouble::Named(told(&error))),
             }

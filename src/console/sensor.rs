@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::Float64Type;
 use tidegauge_flow::{KeySchema, SensorKey, names};
-use tidegauge_serve::console::{Anomaly, Answer, ConsoleError, KeyValue, Sensor};
+use tidegauge_serve::console::{Anomaly, Answer, ConsoleError, EventRow, KeyValue, Sensor};
 use tidegauge_sink::{FileRef, Generation, Reader, Table};
 
 use super::index::{Columns, anomalies, number, numbers};
@@ -31,6 +31,7 @@ struct Asked {
     files: Vec<FileRef>,
     is_known: bool,
     has_onset: bool,
+    events: Vec<EventRow>,
 }
 
 impl LakeConsole {
@@ -61,7 +62,7 @@ impl LakeConsole {
             windows: windows.len() as u64,
             history: history(&windows, &names, from_us, step_us, asked.has_onset),
             anomalies: found,
-            events: Vec::new(),
+            events: asked.events,
             model: models::of_sensor(&self.origin, &self.sets, &asked.key, &asked.schema)?,
         })
     }
@@ -69,7 +70,7 @@ impl LakeConsole {
     fn asked(&self, key: &[KeyValue], (from, to): (Option<i64>, Option<i64>)) -> Answer<Asked> {
         let state = self.follower.index()?;
         let reader = lake(&state)?.clone();
-        let schema = keys::schema(reader.generation());
+        let schema = reader.generation().key_schema();
         let key = keys::typed(key, &schema)?;
         let index = state.index.as_ref();
         let newest = index.and_then(|index| index.newest_of(&key));
@@ -82,7 +83,9 @@ impl LakeConsole {
         let files = touching(&state.look.files, (from_us, to_us));
         let is_known = newest.is_some();
         let has_onset = super::info(&self.origin, Some(reader.generation())).onset;
-        Ok(Asked { reader, schema, key, range: (from_us, to_us), files, is_known, has_onset })
+        let range = (from_us, to_us);
+        let events = state.events.touching(&keys::shown(&key), range);
+        Ok(Asked { reader, schema, key, range, files, is_known, has_onset, events })
     }
 }
 

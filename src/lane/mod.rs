@@ -25,7 +25,7 @@ use anyhow::{Context, Result};
 use tidegauge_aggregate::{Closing, Windows};
 use tidegauge_flow::{Readings, Sensors};
 use tidegauge_ingest::{Decoder, Ends, Format, Message};
-use tidegauge_score::Scorer;
+use tidegauge_score::{EventTally, Events, Scorer};
 use tidegauge_serve::LaneMetrics;
 use tidegauge_sink::{ClosedBy, Jump, JumpReason};
 
@@ -63,6 +63,10 @@ pub struct Lane {
     windows: Windows,
     closing: Closing,
     scorer: Scorer,
+    /// `None` when nobody wants any.
+    events: Option<Events>,
+    /// What of them is in the metrics.
+    told: EventTally,
     /// Scratch space of `feed`.
     readings: Readings,
     epoch: Epoch,
@@ -89,7 +93,7 @@ impl Lane {
         let restored = restore(pipeline, &ledger, closing).with_context(|| {
             format!("lane {name} cannot continue from epoch {}", ledger.next_epoch() - 1)
         })?;
-        let Restored { mut windows, sensors, scorer } = restored;
+        let Restored { mut windows, sensors, scorer, events } = restored;
         let shares_watermark = pipeline.config.source.lanes != LaneMode::Topic
             || pipeline.config.source.kind != SourceKind::Kafka;
         let inputs = ledger.positions().iter().map(|(partition, next)| Input {
@@ -107,6 +111,8 @@ impl Lane {
             readings: Readings::new(event.values.len()),
             decoder: Decoder::new(event, Format::Json),
             scorer,
+            events,
+            told: EventTally::default(),
             pipeline: pipeline.clone(),
             epoch: Epoch::default(),
             newer: Newest::default(),
@@ -271,6 +277,9 @@ impl Lane {
         self.metrics.models_missing.set(level(self.scorer.missing()));
         self.metrics.models_fallback.set(level(self.scorer.on_fallback()));
         self.metrics.models_loaded.set(level(self.scorer.loaded()));
+        if let Some(events) = &self.events {
+            self.metrics.events_open.set(level(events.tally().open as usize));
+        }
         if silent && self.windows.open_windows() == 0 {
             // Nothing waits for the watermark: a silent sensor is no delay.
             self.metrics.watermark_delay.set(0.0);
@@ -306,6 +315,7 @@ impl Lane {
     fn weigh(&mut self) {
         let state =
             self.windows.memory_bytes() + self.sensors.memory_bytes() + self.scorer.memory_bytes();
+        let state = state + self.events.as_ref().map_or(0, Events::memory_bytes);
         let flight = self.flight_bytes();
         let bytes = state + self.epoch.bytes() + flight;
         self.share.set(bytes as u64, flight as u64);
