@@ -1,6 +1,7 @@
 //! The command line: what there is to say, with an example each.
 
 mod http;
+mod alerts;
 mod models;
 mod serve;
 mod watch;
@@ -10,9 +11,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tidegauge_serve::metrics::machine;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 pub use self::http::{AddKey, Health, Keys, RemoveKey, RoleName};
+pub use self::alerts::{AlertArgs, AlertVerb};
 pub use self::models::{Backtest, ExportFormat, Models, Train};
 pub use self::serve::Serve;
 pub use self::watch::{Drift, LabelArgs, LabelVerb};
@@ -55,13 +61,27 @@ impl Log {
     /// Sends log lines to standard error from here on.
     pub fn install(&self) {
         let filter = EnvFilter::try_new(&self.level).unwrap_or_else(|_| EnvFilter::new("warn"));
-        let builder = tracing_subscriber::fmt()
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_env_filter(filter);
-        match self.format {
-            LogFormat::Text => builder.with_target(false).init(),
-            LogFormat::Json => builder.json().init(),
+            .with_ansi(std::io::stderr().is_terminal());
+        let lines = match self.format {
+            LogFormat::Text => lines.with_target(false).with_filter(filter).boxed(),
+            LogFormat::Json => lines.json().with_filter(filter).boxed(),
+        };
+        let counted = Complaints.with_filter(LevelFilter::WARN);
+        tracing_subscriber::registry().with(lines).with(counted).init();
+    }
+}
+
+/// Counts warnings and errors, whatever is shown of them.
+struct Complaints;
+
+impl<S: tracing::Subscriber> Layer<S> for Complaints {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        match *event.metadata().level() {
+            tracing::Level::ERROR => machine::complained(),
+            tracing::Level::WARN => machine::warned(),
+            _ => {}
         }
     }
 }
@@ -103,12 +123,17 @@ pub enum Command {
         after_help = "Examples:\n  tidegauge label true -c tidegauge.toml --sensor 1,4 --from 2026-01-31T12:00:00Z --to 2026-01-31T12:30:00Z --note \"pump stopped\"\n  tidegauge label report -c tidegauge.toml"
     )]
     Label(LabelArgs),
+    /// Show how far alerts are told, list what nobody took, and send that again
+    #[command(
+        after_help = "Examples:\n  tidegauge alerts list -c tidegauge.toml\n  tidegauge alerts dead -c tidegauge.toml\n  tidegauge alerts retry -c tidegauge.toml --alert pager"
+    )]
+    Alerts(AlertArgs),
     /// Publish simulated sensors, or replay a file, to Kafka or to a file
     #[command(
         after_help = "Examples:\n  tidegauge simulate --brokers 127.0.0.1:9092 --topic sensors --create 4 --seconds 60\n  tidegauge simulate --brokers 127.0.0.1:9092 --topic sensors --replay readings.csv --speed 10"
     )]
     Simulate(Box<Simulate>),
-    /// Run SQL over the lake's tables: predictions, late, rejects, commits, models, trainings, labels, devices
+    /// Run SQL over the lake's tables: predictions, events, late, rejects, commits, models, trainings, labels, devices
     #[command(
         after_help = "Example:\n  tidegauge query --lake lake \"SELECT status, count(*) FROM predictions GROUP BY status\""
     )]
@@ -121,11 +146,6 @@ pub enum Command {
     /// Maintain a lake once: large files from small ones, old records and rows away
     #[command(after_help = "Example:\n  tidegauge compact -c tidegauge.toml --dry-run")]
     Compact(Compact),
-    /// Show a lake on a live page, at rest or while others write it, until stopped
-    #[command(
-        after_help = "Examples:\n  tidegauge serve lake\n  tidegauge serve -c tidegauge.toml --listen 127.0.0.1:9000"
-    )]
-    Serve(Serve),
     /// Make, list and remove the keys to the HTTP port
     #[command(
         subcommand,
@@ -137,9 +157,26 @@ pub enum Command {
         after_help = "Examples:\n  tidegauge health\n  tidegauge health --ready --key-file keys/view"
     )]
     Health(Health),
+    /// Show a lake on a live page, at rest or while others write it, until stopped
+    #[command(
+        after_help = "Examples:\n  tidegauge serve lake\n  tidegauge serve -c tidegauge.toml --listen 127.0.0.1:9000"
+    )]
+    Serve(Serve),
     /// Check a configuration: connect to everything, run nothing
     #[command(after_help = "Example:\n  tidegauge check -c tidegauge.toml")]
     Check(Configured),
+    /// Print a script that completes commands and flags in a shell
+    #[command(
+        after_help = "Examples:\n  tidegauge completions bash > /etc/bash_completion.d/tidegauge\n  tidegauge completions zsh > ~/.zfunc/_tidegauge"
+    )]
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]
@@ -212,7 +249,8 @@ pub struct Simulate {
     /// Publish this CSV or JSON-lines file (or folder) instead of simulated sensors
     #[arg(long, value_name = "FILE")]
     pub replay: Option<String>,
-    /// Take the event's fields from this configuration [default: TS, Device, Sensor, Value]
+    /// Take the event's fields and [source.kafka] from this configuration [default: TS, Device, Sensor,
+    /// Value]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// How many times faster than its own time; 0 is as fast as possible [default: 1 for simulated
@@ -240,6 +278,10 @@ pub struct Simulate {
     /// Event time of the first reading: a time, or now
     #[arg(long, default_value = "now", value_name = "TIME")]
     pub start: String,
+    /// When the topic is empty, begin so long before now; what is past is sent at once
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration,
+        conflicts_with_all = ["start", "out", "replay"])]
+    pub history: Option<Duration>,
     /// How much event time is simulated [default: without end]
     #[arg(long, value_name = "SECONDS")]
     pub seconds: Option<u64>,
@@ -328,3 +370,6 @@ pub struct Compact {
 fn parse_duration(text: &str) -> Result<Duration, String> {
     units::duration(text).ok_or_else(|| "use a number with a unit, such as 500ms, 5s or 2m".into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,13 +18,14 @@ use tidegauge_ingest::kafka::instance;
 use tidegauge_score::{Events, Registry, Stamp, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
 use tidegauge_sink::{
-    Counters, Identity, Lake, Lane as Ledger, LocalStore, ObjectStore, Storage, Table, Writer,
-    is_object_url,
+    Alerts, Counters, Identity, Lake, Lane as Ledger, LocalStore, ObjectStore, Storage, Table,
+    Writer, is_object_url,
 };
 
 pub use self::models::{InForce, Newest, scorer};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::courier::Outbox;
 use crate::executor::{Executor, Threads};
 use crate::lane::late_schema;
 use crate::memory::Memory;
@@ -101,6 +102,8 @@ pub struct Pipeline {
     pub spill: Arc<dyn Spill>,
     pub splits: SplitSensors,
     lake: Lake,
+    store: Arc<dyn Store>,
+    outbox: Arc<Outbox>,
     chance: Mutex<Box<dyn RngCore + Send>>,
     observer: Option<Observer>,
     trial: Option<Trial>,
@@ -148,6 +151,7 @@ impl Pipeline {
     /// As [`Pipeline::open`].
     pub fn planned(config: Config, query: Arc<Query>, around: Surroundings) -> Result<Self> {
         let Surroundings { lake, registry, failpoint, clock, commits, chance, spill } = around;
+        let store = lake.clone();
         let lake = Lake::open(lake, failpoint, &identity(&config, &query), clock.now_us())?;
         let metrics = Arc::new(Metrics::new()?);
         let pipeline = Self {
@@ -162,6 +166,8 @@ impl Pipeline {
             query,
             registry,
             lake,
+            store,
+            outbox: Arc::default(),
             clock,
             commits,
             chance: Mutex::new(chance),
@@ -213,6 +219,21 @@ impl Pipeline {
     /// The lake that the pipeline writes to.
     pub fn lake(&self) -> &Lake {
         &self.lake
+    }
+
+    /// The lake's storage.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// What lanes of this process have committed of late.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// How far alerts have come.
+    pub fn alerts(&self) -> Alerts {
+        Alerts::of(self.store.clone())
     }
 
     /// What makes events of a lane's anomalies, if anybody wants them.

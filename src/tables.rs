@@ -11,11 +11,11 @@ use arrow::array::{
     ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::datasource::MemTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
+use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tidegauge_flow::{Partition, Span, names};
@@ -145,6 +145,49 @@ fn named(context: &SessionContext, sql: &str) -> Option<BTreeSet<String>> {
     let statement = state.sql_to_statement(sql, &datafusion::config::Dialect::Generic);
     let tables = statement.and_then(|statement| state.resolve_table_references(&statement)).ok()?;
     Some(tables.iter().map(|table| table.table().to_owned()).collect())
+}
+
+/// Makes the named files the table of predictions, and looks into none of them: their columns are the
+/// generation's, and those of views that a pipeline may have gained later.
+///
+/// # Errors
+/// When a file is in none of its places.
+pub async fn predictions(
+    context: &SessionContext,
+    (url, storage): (&str, &Storage),
+    reader: &Reader,
+    files: impl Iterator<Item = &FileRef>,
+) -> Result<()> {
+    let root = root(context, url, storage)?;
+    let schema = with_views(&empty_schema(reader.generation(), Table::Predictions));
+    let mut urls = Vec::new();
+    for file in files {
+        let path = reader.place(file)?;
+        urls.push(ListingTableUrl::parse(format!("{root}/{path}"))?);
+    }
+    let table: Arc<dyn TableProvider> = if urls.is_empty() {
+        Arc::new(MemTable::try_new(schema, vec![vec![]])?)
+    } else {
+        let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
+        let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
+        Arc::new(ListingTable::try_new(config.with_schema(schema))?)
+    };
+    context.register_table(Table::Predictions.as_str(), table)?;
+    Ok(())
+}
+
+/// The columns of views that a file may lack.
+fn with_views(schema: &Schema) -> SchemaRef {
+    let of_views = [
+        (names::NOVELTY, DataType::Float64),
+        (names::ALARM, DataType::Boolean),
+        (names::CHALLENGER_SCORE, DataType::Float64),
+        (names::CHALLENGER_IS_ANOMALY, DataType::Boolean),
+    ];
+    let missing = of_views.into_iter().filter(|(name, _)| schema.field_with_name(name).is_err());
+    let missing = missing.map(|(name, kind)| Arc::new(Field::new(name, kind, true)));
+    let fields = schema.fields().iter().cloned().chain(missing);
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 async fn register_files(

@@ -4,6 +4,7 @@
 //! the next one; the digest over the body's exact bytes shows an edit of the newest as well. The
 //! framing is exact to the byte, so that there is one body text to take the digest of.
 
+pub(crate) mod alert;
 pub(crate) mod generation;
 pub(crate) mod intent;
 pub(crate) mod label;

@@ -5,7 +5,7 @@
 //! after it all of it has, and whoever takes the lane next finishes what the writer could not.
 //!
 //! *Guarantees*
-//! - A file under `predictions/`, `late/` or `rejects/` that a [`Lane`] put there is named by a
+//! - A file under `predictions/`, `events/`, `late/` or `rejects/` that a [`Lane`] put there is named by a
 //!   record.
 //! - A record is never written over; of two writers of one lane at most one can commit an epoch.
 //! - A damaged record or checkpoint is refused by name, never read as an empty one.
@@ -16,6 +16,7 @@
 //! **Invariant:** depends on no other stage; whatever it knows about the lake it knows through
 //! [`tidegauge_flow::Store`].
 
+mod alerts;
 mod columns;
 mod digest;
 mod error;
@@ -38,6 +39,7 @@ mod verify;
 mod view;
 mod writer;
 
+pub use alerts::{Alerts, Cursor, DeadLetter, Progress};
 pub use digest::Digest;
 pub use error::LakeError;
 pub use generation::{Column, Generation, Identity, LaneMode};

@@ -1,9 +1,11 @@
 //! The commands, one file each. Their results go to standard output, everything else to standard error.
 #![allow(clippy::print_stderr)]
 
+mod alerts;
 mod backtest;
 mod check;
 mod compact;
+mod completions;
 mod demo;
 mod drift;
 mod health;
@@ -68,15 +70,17 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Backtest(args) => backtest::run(&args),
         Command::Models(args) => models::run(args),
         Command::Drift(args) => drift::run(&args),
+        Command::Alerts(args) => alerts::run(&args),
         Command::Label(args) => label::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
-        Command::Serve(args) => serve::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Health(args) => health::run(&args),
+        Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(&args),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 

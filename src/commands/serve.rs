@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use tidegauge_serve::series::Series;
 use tidegauge_serve::{Health, HttpSettings, Metrics, Server, Site, TlsFiles};
 use tidegauge_sink::{Storage, check_object_url, is_object_url};
 
@@ -14,7 +15,9 @@ use crate::cli::Serve;
 use crate::clock::SystemClock;
 use crate::config;
 use crate::console::{LakeConsole, Origin};
+use crate::pipeline;
 use crate::say::say;
+use crate::series::LakeSeries;
 use crate::signals::Signals;
 
 /// Where it listens when nobody says it.
@@ -44,14 +47,25 @@ pub fn run(args: Serve) -> Result<ExitCode> {
     let health = Arc::new(Health::new());
     // It is ready as soon as it answers: what the lake says is in the answers.
     health.ready();
-    let console = Arc::new(LakeConsole::start(origin)?);
-    let site = Site { metrics: Arc::new(Metrics::new()?), health, console: Some(console) };
+    let series = series(&origin)?;
+    let console = Some(Arc::new(LakeConsole::start(origin)?) as _);
+    let site = Site { metrics: Arc::new(Metrics::new()?), health, console, series };
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let server = Server::start(settings, site)?;
     say!("{lake} is shown at {scheme}://{}; Ctrl-C ends it", server.local_addr());
     while !signals.wait(LOOK) {}
     server.stop();
     Ok(ExitCode::SUCCESS)
+}
+
+/// The lake for Grafana; `None` when there is no lake at the start.
+fn series(origin: &Origin) -> Result<Option<Arc<dyn Series>>> {
+    let (Some(_), Some(store)) = (origin.reader()?, origin.store()?) else { return Ok(None) };
+    let registry = match &origin.config {
+        Some(config) => pipeline::registry(config)?,
+        None => pipeline::registry_of(store),
+    };
+    Ok(Some(Arc::new(LakeSeries::open(&origin.url, &origin.storage, registry)?)))
 }
 
 /// What the configuration says of the server, and the command line over it.

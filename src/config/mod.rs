@@ -1,5 +1,6 @@
 //! The configuration: one TOML file, then environment, then flags; all mistakes reported at once.
 
+mod alerts;
 mod device;
 mod drift;
 mod events;
@@ -28,6 +29,7 @@ use tidegauge_serve::HttpSettings;
 pub use tidegauge_sink::LaneMode;
 use tidegauge_sink::Storage;
 
+pub use self::alerts::{Alert, Begin, Receiver, Secret, Topic, Webhook};
 pub use self::device::Device;
 pub use self::drift::Drift;
 pub use self::fallback::{FALLBACK, Fallback};
@@ -47,6 +49,8 @@ pub struct Config {
     pub models: Models,
     /// How anomalies become events; `None`: nobody wants any.
     pub events: Option<EventSettings>,
+    /// Who is told of them.
+    pub alerts: Vec<Alert>,
     pub lake: LakeSettings,
     pub limits: LimitSettings,
     /// `None`: no server.

@@ -248,6 +248,12 @@ impl Reader {
         free
     }
 
+    /// The keys that were asked for.
+    #[cfg(test)]
+    pub fn known(&self) -> &BTreeSet<String> {
+        &self.known
+    }
+
     /// Every mistake, those of unknown keys included.
     pub fn finish(mut self) -> Vec<Mistake> {
         let mut unknown = Vec::new();

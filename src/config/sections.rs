@@ -10,6 +10,7 @@ use tidegauge_ingest::{EventMapping, Limits, TimeFormat};
 use tidegauge_sink::{Patience, Storage, check_object_url, is_object_url};
 use toml::Value;
 
+use super::alerts::alerts;
 use super::device::check as check_device;
 use super::events::events;
 use super::http::http;
@@ -41,6 +42,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     }
     let key = event.as_ref().map(|event| event.key.as_ref());
     let events = events(reader, models.onset.is_some(), key);
+    let alerts = alerts(reader, &source, events.is_some(), key);
     let lake = LakeSettings {
         url: reader.text_or("lake.url", "lake"),
         storage: storage(reader),
@@ -55,7 +57,17 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     check_url(reader, "lake.url", &lake.url);
     let limits = LimitSettings { memory: memory(reader), spill: reader.text("limits.spill") };
     let http = http(reader);
-    Some(Config { source, event: Arc::new(event?), window, models, events, lake, limits, http })
+    Some(Config {
+        source,
+        event: Arc::new(event?),
+        window,
+        models,
+        events,
+        alerts,
+        lake,
+        limits,
+        http,
+    })
 }
 
 /// How a lake is kept when nobody has said anything else.

@@ -175,6 +175,9 @@ impl Lane {
             self.metrics.files.at(file.table as usize).inc();
             self.metrics.file_rows.at(file.table as usize).inc_by(file.rows);
         }
+        if let Some(holding) = &self.holding {
+            holding.committed(record);
+        }
         self.pipeline.add(&record.counters, flight.anomalies);
         let next = ledger.positions().iter().map(|(p, next)| (p.clone(), *next)).collect();
         self.hold = Hold::Here(ledger);

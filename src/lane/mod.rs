@@ -37,6 +37,7 @@ pub use self::idle::IdleClock;
 use self::inputs::Input;
 use self::windows::{Restored, restore};
 use crate::config::{LaneMode, SourceKind};
+use crate::courier::{self, Holding};
 use crate::memory::Share;
 use crate::pipeline::{InForce, LABELS, Newest, Pipeline};
 
@@ -77,6 +78,8 @@ pub struct Lane {
     /// Models were announced since anything was read.
     announced_at_rest: bool,
     metrics: LaneMetrics,
+    /// Whoever tells events knows the lane by it; `None` when nobody does.
+    holding: Option<Holding>,
     share: Share,
     /// Messages since the lane was last weighed.
     unweighed: u64,
@@ -106,6 +109,11 @@ impl Lane {
         });
         let inputs: Vec<Input> = inputs.collect();
         let metrics = pipeline.metrics.lane(name, &LABELS);
+        let name: Arc<str> = name.into();
+        let opened = ledger.newest().epoch;
+        courier::begin(pipeline, &name, opened)?;
+        let told = !pipeline.config.alerts.is_empty();
+        let holding = told.then(|| pipeline.outbox().hold(&name, opened));
         let event = pipeline.config.event.clone();
         let mut lane = Self {
             readings: Readings::new(event.values.len()),
@@ -121,7 +129,8 @@ impl Lane {
             share: pipeline.memory.share(),
             unweighed: 0,
             idle: IdleClock::default(),
-            name: name.into(),
+            name,
+            holding,
             running: ledger.next_epoch(),
             identities: ledger.newest().inputs.clone(),
             witness: None,

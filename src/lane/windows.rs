@@ -64,6 +64,7 @@ impl Lane {
         self.metrics.filtered.inc_by(pushed.filtered);
         self.metrics.duplicates.inc_by(pushed.duplicate);
         self.metrics.adjusted.inc_by(pushed.adjusted);
+        self.metrics.out_of_order.inc_by(pushed.out_of_order);
         let partition = &self.inputs[input].partition;
         if !pushed.late.is_empty() && self.pipeline.config.window.late != Late::Drop {
             let schema = &self.pipeline.late_schema;

@@ -36,6 +36,8 @@ pub struct LaneMetrics {
     pub rejects: Labelled,
     /// Readings that came too late, by reason.
     pub late: Labelled,
+    /// Readings that came after one of a later time.
+    pub out_of_order: IntCounter,
     /// Readings that the time policy gave another time.
     pub adjusted: IntCounter,
     /// Readings that the query's WHERE left out.
@@ -131,6 +133,7 @@ pub(super) struct LaneFamilies {
     readings: IntCounterVec,
     rejects: IntCounterVec,
     late: IntCounterVec,
+    out_of_order: IntCounterVec,
     adjusted: IntCounterVec,
     incomplete: IntCounterVec,
     spilled_bytes: IntCounterVec,
@@ -192,6 +195,11 @@ impl LaneFamilies {
                 "aggregate_late",
                 "Readings that came too late, by reason.",
                 &["lane", "reason"],
+            )?,
+            out_of_order: total(
+                "aggregate_out_of_order",
+                "Readings that came after one of a later time.",
+                &one,
             )?,
             adjusted: total(
                 "aggregate_adjusted",
@@ -270,6 +278,7 @@ impl LaneFamilies {
             readings: self.readings.with_label_values(&one),
             rejects: labelled(&self.rejects, lane, labels.reasons),
             late: labelled(&self.late, lane, labels.late),
+            out_of_order: self.out_of_order.with_label_values(&one),
             adjusted: self.adjusted.with_label_values(&one),
             incomplete: self.incomplete.with_label_values(&one),
             spilled_bytes: self.spilled_bytes.with_label_values(&one),
@@ -309,6 +318,7 @@ impl LaneFamilies {
             &self.messages,
             &self.bytes,
             &self.readings,
+            &self.out_of_order,
             &self.adjusted,
             &self.incomplete,
             &self.spilled_bytes,

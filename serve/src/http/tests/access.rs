@@ -210,7 +210,7 @@ fn a_server_without_usable_keys_does_not_start() {
     let settings = HttpSettings { keys: Some(path.clone()), ..HttpSettings::on(super::ANYWHERE) };
     let start = || {
         let (metrics, health) = (site.metrics.clone(), site.health.clone());
-        super::Server::start(settings.clone(), super::Site { metrics, health, console: None })
+        super::Server::start(settings.clone(), super::Site { metrics, health, console: None, series: None })
     };
     let error = start().expect_err("there is no file").to_string();
     assert!(error.contains("none.toml: No such file"), "{error}");
