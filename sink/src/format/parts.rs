@@ -8,7 +8,7 @@ use tidegauge_flow::{Partition, Span};
 
 use super::events::Parts;
 use crate::digest::Digest;
-use crate::record::{CheckpointRef, Counters, FileRef, Jump, JumpReason, Table};
+use crate::record::{CheckpointRef, Counters, FileRef, Jump, JumpReason};
 use crate::writer::Writer;
 
 #[derive(Serialize, Deserialize)]
