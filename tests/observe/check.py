@@ -87,13 +87,15 @@ def rules_alone(args):
 def begin(plant):
     """Starts everything, and makes trouble of each kind that a panel shows."""
     plant.make_topic()
-    plant.train()
-    plant.train("--alias", "candidate", "--set", "models.train.false_alarm_rate=0.05")
+    plant.train("--set", "models.train.false_alarm_rate=0.02")
+    plant.train("--alias", "candidate", "--set", "models.train.false_alarm_rate=0.1")
     plant.run()
     wait_for(plant.metrics, "the run to answer")
     plant.start_prometheus()
-    plant.simulate("--seconds", 900, "--faults", 60, "--faults-after", "5s")
-    wait_for(lambda: plant.total("tidegauge_score_rows_total", status="ok") > 50, "scored windows")
+    simulator = plant.simulate("--seconds", 900, "--faults", 8, "--faults-after", "5s")
+    wait_for(lambda: plant.total("tidegauge_score_rows_total", status="ok") > 50 or simulator.poll(), "scored windows")
+    if simulator.poll():
+        raise Failed(f"the simulator has ended: {plant.said('simulate')}")
     # Late, of the future, unreadable.
     plant.ok("simulate", *plant.topic_words(), "--start", iso(-200), "--seconds", 5, "--speed", 0)
     plant.ok("simulate", *plant.topic_words(), "--start", iso(200_000), "--seconds", 5, "--speed", 0)
