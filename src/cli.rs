@@ -1,5 +1,6 @@
 //! The command line: what there is to say, with an example each.
 
+mod http;
 mod models;
 mod watch;
 
@@ -14,6 +15,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+pub use self::http::{AddKey, Health, Keys, RemoveKey, RoleName};
 pub use self::models::{Backtest, ExportFormat, Models, Train};
 pub use self::watch::{Drift, LabelArgs, LabelVerb};
 use crate::config::units;
@@ -135,6 +137,17 @@ pub enum Command {
     /// Maintain a lake once: large files from small ones, old records and rows away
     #[command(after_help = "Example:\n  tidegauge compact -c tidegauge.toml --dry-run")]
     Compact(Compact),
+    /// Make, list and remove the keys to the HTTP port
+    #[command(
+        subcommand,
+        after_help = "Example:\n  tidegauge keys add keys.toml --role view --name grafana"
+    )]
+    Keys(Keys),
+    /// Ask a running process how it is, for health checks of containers; exit code 0 or 1
+    #[command(
+        after_help = "Examples:\n  tidegauge health\n  tidegauge health --ready --key-file keys/view"
+    )]
+    Health(Health),
     /// Check a configuration: connect to everything, run nothing
     #[command(after_help = "Example:\n  tidegauge check -c tidegauge.toml")]
     Check(Configured),

@@ -10,17 +10,25 @@
 mod accept;
 mod api;
 mod assets;
+mod attempts;
 mod body;
 mod gate;
+mod hosts;
+mod keyring;
 pub mod keys;
+mod login;
 mod params;
 mod pool;
+pub mod probe;
 mod refusal;
 mod routes;
 mod series;
+mod sessions;
 mod settings;
 mod stall;
 mod stream;
+pub mod tls;
+mod watched;
 
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Deref;
@@ -32,6 +40,7 @@ use tokio::sync::watch;
 
 pub use self::refusal::Refused;
 pub use self::settings::{HttpLimits, HttpSettings, TlsFiles};
+pub use self::tls::TlsError;
 use crate::console::Console;
 use crate::series::Series;
 use crate::{Health, Metrics, ServeError};
@@ -70,6 +79,7 @@ struct Parts {
     pool: pool::Pool,
     hub: stream::Hub,
     gate: gate::Gate,
+    certificate: Option<tls::Certificate>,
     limits: HttpLimits,
 }
 
@@ -85,8 +95,11 @@ impl Server {
     /// Listens and answers on a thread of its own.
     ///
     /// # Errors
-    /// [`ServeError::Bind`] with the address when it can't be listened on.
+    /// [`ServeError::Bind`] with the address when it can't be listened on, [`ServeError::Keys`] and
+    /// [`ServeError::Tls`] when a file can't be used.
     pub fn start(settings: HttpSettings, site: Site) -> Result<Self, ServeError> {
+        let gate = gate::Gate::open(&settings)?;
+        let certificate = settings.tls.clone().map(tls::Certificate::open).transpose()?;
         let bind = |source| ServeError::Bind { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
@@ -107,7 +120,8 @@ impl Server {
             health: site.health,
             pool: pool::Pool::new(site.console, site.series),
             hub: stream::Hub::new(settings.limits.streams, stopped.clone()),
-            gate: gate::Gate::default(),
+            gate,
+            certificate,
             limits: settings.limits,
         }));
         let serve = async move {

@@ -36,6 +36,12 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The file of keys can't be used.
+    #[error("the keys can't be used: {0}")]
+    Keys(#[from] http::keys::KeysError),
+    /// The certificate or its key can't be used.
+    #[error("TLS can't be used: {0}")]
+    Tls(#[from] http::TlsError),
     /// The system refused a thread or the runtime's own resources.
     #[error("cannot start the HTTP server: {0}")]
     Start(io::Error),

@@ -25,7 +25,7 @@ use prometheus::{
 
 use crate::ServeError;
 pub use drift::{DriftCounts, DriftMetrics};
-pub use http::HttpMetrics;
+pub use http::{HttpMetrics, Reloaded};
 use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
 use machine::MachineMetrics;

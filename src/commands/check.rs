@@ -6,6 +6,7 @@ use anyhow::Result;
 use tidegauge_flow::time::rfc3339;
 use tidegauge_ingest::Files;
 use tidegauge_ingest::kafka::Observer;
+use tidegauge_serve::http::keys::KeyFile;
 use tidegauge_sink::{Lake, probe};
 
 use super::{load, train};
@@ -22,8 +23,8 @@ type Check = fn(&Config) -> Result<String>;
 pub fn run(args: &Configured) -> Result<ExitCode> {
     let config = load(args)?;
     say!("configuration  ok");
-    let checks: [(&str, Check); 4] =
-        [("query", query), ("source", source), ("lake", lake), ("models", models)];
+    let checks: [(&str, Check); 5] =
+        [("query", query), ("source", source), ("lake", lake), ("models", models), ("http", http)];
     let mut failed = 0;
     for (name, check) in checks {
         match check(&config) {
@@ -117,4 +118,23 @@ fn models(config: &Config) -> Result<String> {
         }
         None => format!("no alias {alias} yet: rows get the status no_model{schedule}"),
     })
+}
+
+fn http(config: &Config) -> Result<String> {
+    let Some(settings) = &config.http else {
+        return Ok("no server: [http] listen is not set".to_owned());
+    };
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    if let Some(files) = &settings.tls {
+        tidegauge_serve::http::tls::read(files)?;
+    }
+    let keys = match &settings.keys {
+        None => "no keys: whoever is on this machine may do everything".to_owned(),
+        Some(path) => {
+            let keys = KeyFile::read(path)?.keys.len();
+            anyhow::ensure!(keys > 0, "{} has no key: tidegauge keys add", path.display());
+            format!("{keys} keys")
+        }
+    };
+    Ok(format!("{scheme}://{}, {keys}", settings.listen))
 }

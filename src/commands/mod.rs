@@ -6,7 +6,9 @@ mod check;
 mod compact;
 mod demo;
 mod drift;
+mod health;
 pub mod history;
+mod keys;
 mod label;
 pub mod models;
 pub mod query;
@@ -70,6 +72,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Query(args) => query::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::Keys(args) => keys::run(args),
+        Command::Health(args) => health::run(&args),
         Command::Check(args) => check::run(&args),
     }
 }

@@ -4,7 +4,7 @@ use tidegauge_aggregate::{Action, Rule, Scope, TimeBy, TimePolicy};
 
 use super::*;
 
-const GOOD: &str = r#"
+pub(super) const GOOD: &str = r#"
 [source]
 kind = "kafka"
 brokers = "127.0.0.1:19092"
@@ -107,7 +107,10 @@ fn a_variable_reaches_every_section_and_the_sections_within() {
     assert_eq!(models.device.map(|d| (d.by, d.at_least)), Some((vec!["Device".to_string()], 3)));
     assert_eq!(lake.upkeep.keep_late, Some(Duration::from_secs(2 * 86_400)));
     assert_eq!(lake.storage.options["region"], "eu-1");
-    assert_eq!((limits.spill.as_deref(), http.map(|a| a.port())), (Some("spilled"), Some(9)));
+    assert_eq!(
+        (limits.spill.as_deref(), http.map(|a| a.listen.port())),
+        (Some("spilled"), Some(9))
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@
 // A skipped test has to say so.
 #![allow(clippy::print_stdout)]
 
+mod access;
 mod beside;
 mod detection;
 mod disk;

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use super::App;
 use super::refusal::Refused;
@@ -94,7 +95,18 @@ async fn answer(
     stopped: watch::Receiver<bool>,
 ) {
     app.metrics.http.connections.inc();
-    converse(socket, peer, &app, router, stopped).await;
+    match &app.certificate {
+        None => converse(socket, peer, &app, router, stopped).await,
+        Some(certificate) => {
+            let config = certificate.current(&app.metrics.http);
+            let shaken = TlsAcceptor::from(config).accept(socket);
+            match timeout(app.limits.handshake_time, shaken).await {
+                Ok(Ok(stream)) => converse(stream, peer, &app, router, stopped).await,
+                // A scanner, a client without TLS, or one that trusts us not.
+                Ok(Err(_)) | Err(_) => app.metrics.http.refused(Refused::Handshake),
+            }
+        }
+    }
     app.metrics.http.connections.dec();
 }
 

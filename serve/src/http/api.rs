@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::App;
 use super::body;
 use super::gate::Caller;
+use super::hosts;
 use super::params::Params;
 use super::refusal::Refusal;
 use crate::console::{Answer, Console, EventState, Info, Order, SensorSort, SensorsQuery};
@@ -26,12 +27,15 @@ struct InfoAndRole {
     info: Info,
     /// What the caller may do.
     role: &'static str,
+    /// Whether the caller is a browser that logged in, and can log out.
+    session: bool,
 }
 
 pub(super) async fn info(State(app): State<App>, caller: Caller, uri: Uri) -> Answered {
     Params::read(uri.query(), &[])?;
     let info = app.pool.ask(|console| console.info()).await?;
-    Ok(Json(InfoAndRole { info, role: caller.role().as_str() }).into_response())
+    let (role, session) = (caller.role().as_str(), caller.is_session());
+    Ok(Json(InfoAndRole { info, role, session }).into_response())
 }
 
 pub(super) async fn overview(State(app): State<App>, uri: Uri) -> Answered {
@@ -165,9 +169,10 @@ async fn answer<T: Serialize + Send + 'static>(
     Ok(Json(app.pool.ask(question).await?).into_response())
 }
 
-/// What a request's body says.
+/// What a request's body says. It must be told to be JSON, which a form of another site can't say.
 async fn told<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Refusal> {
     Params::read(request.uri().query(), &[])?;
+    hosts::is_json(request.headers())?;
     let bytes = body::read(request, &app.limits).await?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Refusal::bad(format!("the body is wrong: {error}")))

@@ -9,10 +9,13 @@ use axum::routing::{get, post};
 
 use super::keys::Role;
 use super::refusal::Refusal;
-use super::{App, api, assets, gate, series, stream};
+use super::{App, api, assets, gate, login, series, stream};
 
 /// The type that Prometheus expects of its text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Below this the lake is a Prometheus data source.
+const SERIES: &str = "/prometheus/api/v1/";
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +52,6 @@ const PATHS: [&str; 20] = [
     "/api/v1/stream",
 ];
 
-/// What a Grafana asks: reads, also by POST.
-const SERIES: &str = "/prometheus/api/v1/";
-
 /// Reading needs `view`, all else `operate`, but for what is listed here: a new route is closed until
 /// someone opens it.
 pub(super) fn need(method: &Method, path: &str) -> Need {
@@ -59,7 +59,9 @@ pub(super) fn need(method: &Method, path: &str) -> Need {
     match path {
         "/health/live" if reads => Need::Nothing,
         "/login" | "/logout" | "/login.css" => Need::Name,
-        _ if reads || path.starts_with(SERIES) => Need::Role(Role::View),
+        // Questions that are sent as a form, because they can be long.
+        _ if *method == Method::POST && path.starts_with(SERIES) => Need::Role(Role::View),
+        _ if reads => Need::Role(Role::View),
         _ => Need::Role(Role::Operate),
     }
 }
@@ -105,6 +107,9 @@ pub(super) fn router(app: App) -> Router {
         .route("/metrics", get(exposition))
         .route("/health/live", get(|State(app): State<App>| probe(app.health.liveness())))
         .route("/health/ready", get(|State(app): State<App>| probe(app.health.readiness())))
+        .route("/login", get(login::form).post(login::enter))
+        .route("/login.css", get(login::style))
+        .route("/logout", post(login::leave))
         .nest("/api/v1", api)
         .route("/prometheus/api/v1/{*path}", get(series::ask).post(series::ask));
     for asset in assets::all() {

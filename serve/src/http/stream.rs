@@ -153,7 +153,9 @@ impl Stream {
         };
         match event {
             // A key that was removed ends what it began.
-            Ok(event) => self.app.gate.still_knows(&self.caller).then_some(event),
+            Ok(event) => {
+                self.app.gate.still_knows(&self.caller, &self.app.metrics.http).then_some(event)
+            }
             Err(RecvError::Closed) => None,
             Err(RecvError::Lagged(_)) => {
                 self.app.metrics.http.refused(Refused::SlowStream);

@@ -1,36 +1,69 @@
 //! Requests over real connections.
 
+mod abuse;
+mod access;
+mod api;
+mod client;
+mod console;
+mod page;
+mod probe;
+mod stream;
+mod tls;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::client::{Answer, PATIENCE, rest, send};
+use self::console::Fake;
+use super::keys::{self, Role, Secret};
 use super::{HttpLimits, HttpSettings, Server, Site};
 use crate::{Health, LaneLabels, Metrics, ServeError};
 
 const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Ends a test that would otherwise wait for ever for an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 struct Fixture {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    console: Arc<Fake>,
     server: Server,
+    folder: tempfile::TempDir,
 }
 
 fn start(limits: HttpLimits) -> Fixture {
+    start_with(|_| HttpSettings { limits, ..HttpSettings::on(ANYWHERE) })
+}
+
+/// With settings that may name files of a folder.
+fn start_with(settings: impl FnOnce(&Path) -> HttpSettings) -> Fixture {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = settings(folder.path());
     let metrics = Arc::new(Metrics::new().expect("the names are distinct"));
     let health = Arc::new(Health::new());
+    let console = Arc::new(Fake::default());
     let site = Site {
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
-        console: None,
+        console: Some(console.clone()),
         series: None,
     };
-    let settings = HttpSettings { limits, ..HttpSettings::on(ANYWHERE) };
     let server = Server::start(settings, site).expect("a free port");
-    Fixture { metrics, health, server }
+    Fixture { metrics, health, console, server, folder }
+}
+
+/// A server with a key of each role.
+fn start_with_keys() -> (Fixture, [(Role, Secret); 3]) {
+    let keys = Role::ALL.map(|role| (role, Secret::random().expect("random")));
+    let fixture = start_with(|folder| {
+        let path = folder.join("keys.toml");
+        for (role, secret) in &keys {
+            keys::add(&path, *role, role.as_str(), secret, "").expect("a key is added");
+        }
+        HttpSettings { keys: Some(path), ..HttpSettings::on(ANYWHERE) }
+    });
+    (fixture, keys)
 }
 
 impl Fixture {
@@ -46,29 +79,23 @@ impl Fixture {
         send(&mut stream, method, path, "close");
         rest(&mut stream)
     }
-}
 
-fn send(stream: &mut TcpStream, method: &str, path: &str, connection: &str) {
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n\r\n"
-    )
-    .expect("the server reads");
-}
-
-/// Everything up to the connection's end, which a server may also bring about by a reset.
-fn rest(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        match stream.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(read) => bytes.extend_from_slice(&chunk[..read]),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
-            Err(error) => panic!("no end of the answer: {error}"),
-        }
+    /// With headers, and a body.
+    fn request(&self, line: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        client::request(&mut self.connect(), line, headers, body)
     }
-    String::from_utf8(bytes).expect("answers are text")
+
+    fn keys(&self) -> PathBuf {
+        self.folder.path().join("keys.toml")
+    }
+
+    /// How often a limit or guard has refused.
+    fn refused(&self, reason: &str) -> u64 {
+        let wanted = format!("tidegauge_http_refused_total{{reason=\"{reason}\"}} ");
+        let text = self.metrics.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(&wanted));
+        line.expect("every reason is there from the start").parse().expect("a number")
+    }
 }
 
 #[test]

@@ -8,6 +8,26 @@ use crate::http::Refused;
 /// Upper bounds of the answer time's buckets, seconds.
 const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
 
+/// A file that is read anew when it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reloaded {
+    /// Of keys.
+    Keys,
+    /// The certificate or its key.
+    Tls,
+}
+
+impl Reloaded {
+    const ALL: [Self; 2] = [Self::Keys, Self::Tls];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Tls => "tls",
+        }
+    }
+}
+
 /// The server's.
 #[derive(Debug)]
 pub struct HttpMetrics {
@@ -16,6 +36,7 @@ pub struct HttpMetrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     refused: IntCounterVec,
+    reload_failures: IntCounterVec,
 }
 
 impl HttpMetrics {
@@ -41,7 +62,16 @@ impl HttpMetrics {
                 "Requests and connections that a limit or a guard refused, by reason.",
                 &["reason"],
             )?,
+            reload_failures: counters(
+                registry,
+                "tidegauge_http_reload_failures_total",
+                "Changed files of keys or certificates that could not be used, by file.",
+                &["file"],
+            )?,
         };
+        for file in Reloaded::ALL {
+            metrics.reload_failures.with_label_values(&[file.as_str()]);
+        }
         for reason in Refused::ALL {
             metrics.refused.with_label_values(&[reason.as_str()]);
         }
@@ -53,6 +83,11 @@ impl HttpMetrics {
     /// Counts a refusal.
     pub(crate) fn refused(&self, reason: Refused) {
         self.refused.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// Counts a changed file that can't be used.
+    pub(crate) fn reload_failed(&self, file: Reloaded) {
+        self.reload_failures.with_label_values(&[file.as_str()]).inc();
     }
 
     /// Counts an answer. Labels are of closed lists.
