@@ -6,6 +6,7 @@ rules, the page's steps are done, and the alert goes. Times of the rules are a t
 """
 
 import argparse
+import errno
 import json
 import os
 import shutil
@@ -180,13 +181,12 @@ def disk_nearly_full(story):
         file.write(bytes(30 << 20))
     plant.wait_alert("TidegaugeDiskNearlyFull", "firing")
     # Nobody looked: now it is full.
-    with filler.open("ab") as file:
+    with filler.open("ab", buffering=0) as file:
         try:
-            while True:
-                file.write(bytes(4096))
-                file.flush()
-        except OSError:
-            pass
+            while file.write(bytes(4096)):
+                pass
+        except OSError as error:
+            assert error.errno == errno.ENOSPC, error
     code = story.process.wait(timeout=120)
     assert code == 1 and "No space left on device" in plant.said(), (code, plant.said()[-1000:])
     story.says("delete what is not tidegauge's")
@@ -201,7 +201,7 @@ def disk_nearly_full(story):
 def lag_grows(story):
     client = f"slow-{os.getpid()}"
     plant = story.begin({"end": f'[source.kafka]\n"client.id" = "{client}"\n'}, models=True)
-    plant.simulate("--interval", "15ms")
+    plant.simulate(interval="15ms")
     wait_for(lambda: plant.total("tidegauge_ingest_messages_total") > 500, "messages")
 
     def quota(*words):
