@@ -1,5 +1,5 @@
-//! A lake's tables for SQL: predictions, late, rejects, commits, models, trainings, labels, devices. Of rows
-//! only what the ledger names.
+//! A lake's tables for SQL: predictions, events, late, rejects, commits, models, trainings, labels, devices. Of
+//! rows only what the ledger names.
 
 mod devices;
 
@@ -20,6 +20,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tidegauge_flow::{Partition, Span, names};
 use tidegauge_ingest::Rejects;
+use tidegauge_score::event_schema;
 use tidegauge_sink::{
     FileRef, Generation, Kind, Lake, ObjectStore, Reader, Record, Storage, Table, View,
     is_object_url,
@@ -80,6 +81,48 @@ pub async fn session(
         }
         _ => {}
     }
+    Ok(context)
+}
+
+/// A session with the table `predictions` made of some files, of which only that is read which a condition on
+/// keys and times leaves. Columns of the onset view are there in any lake.
+///
+/// # Errors
+/// When a file is not there.
+pub async fn predictions(
+    url: &str,
+    storage: &Storage,
+    reader: &Reader,
+    files: &[FileRef],
+) -> Result<SessionContext> {
+    let mut config = SessionConfig::new();
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".into());
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    let context = SessionContext::new_with_config(config);
+    let root = root(&context, url, storage)?;
+    let mut urls = Vec::with_capacity(files.len());
+    for file in files {
+        urls.push(ListingTableUrl::parse(format!("{root}/{}", reader.place(file)?))?);
+    }
+    let newest = urls.last().context("no file is asked for")?.clone();
+    let options = || ListingOptions::new(Arc::new(ParquetFormat::default()));
+    // The columns of all files are in the generation: looking at each would read all their footers.
+    let one = ListingTableConfig::new(newest).with_listing_options(options());
+    let one = one.infer_schema(&context.state()).await?;
+    let schema = one.file_schema.context("a file without columns")?;
+    let beside = [(names::NOVELTY, DataType::Float64), (names::ALARM, DataType::Boolean)];
+    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    for (name, kind) in beside {
+        if schema.field_with_name(name).is_err() {
+            fields.push(Arc::new(Field::new(name, kind, true)));
+        }
+    }
+    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options());
+    let config = config.with_schema(Arc::new(Schema::new(fields)));
+    context
+        .register_table(Table::Predictions.as_str(), Arc::new(ListingTable::try_new(config)?))?;
     Ok(context)
 }
 
@@ -182,6 +225,7 @@ fn empty_schema(generation: &Generation, table: Table) -> SchemaRef {
             Arc::new(Schema::new(columns.collect::<Vec<_>>()))
         }
         Table::Rejects => Rejects::schema(),
+        Table::Events => event_schema(&generation.key_schema()),
         Table::Late => {
             let mut fields: Vec<Field> =
                 generation.key.iter().map(|c| field(&c.name, &c.kind)).collect();
@@ -226,7 +270,7 @@ fn commits(reader: &Reader, view: &View) -> Result<RecordBatch> {
 }
 
 /// The partitions that the record moved, as `topic[0] 100..250`.
-fn consumed(record: &Record) -> String {
+pub fn consumed(record: &Record) -> String {
     let moved = record.positions.iter().filter(|(_, span)| span.to > span.from);
     let text =
         |(partition, span): (&Partition, &Span)| format!("{partition} {}..{}", span.from, span.to);
@@ -271,6 +315,7 @@ fn commit_batch(rows: &[(Record, &str)]) -> Result<RecordBatch> {
         ("duplicate", count(&|r| r.counters.duplicate)),
         ("superseded", count(&|r| r.counters.superseded)),
         ("rows", count(&|r| r.counters.rows)),
+        ("events", count(&|r| r.counters.events)),
         ("open", count(&|r| r.counters.open)),
         ("files", count(&|r| r.files.len() as u64)),
     ];

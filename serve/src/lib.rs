@@ -19,7 +19,7 @@ use thiserror::Error;
 pub use health::Health;
 pub use http::{HttpLimits, HttpSettings, Server, Site, TlsFiles};
 pub use metrics::{
-    DriftCounts, Dropped, LaneLabels, LaneMetrics, Metrics, ModelsSeen, RefitMetrics,
+    AlertMetrics, DriftCounts, Dropped, LaneLabels, LaneMetrics, Metrics, ModelsSeen, RefitMetrics,
     UpkeepMetrics, View,
 };
 

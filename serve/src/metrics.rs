@@ -5,6 +5,7 @@
 //! show a lane that another process has. Counting costs one atomic addition: names are resolved
 //! once.
 
+mod alerts;
 mod drift;
 mod http;
 mod lane;
@@ -24,6 +25,8 @@ use prometheus::{
 };
 
 use crate::ServeError;
+use alerts::AlertFamilies;
+pub use alerts::AlertMetrics;
 pub use drift::{DriftCounts, DriftMetrics};
 pub use http::{HttpMetrics, Reloaded};
 use lane::LaneFamilies;
@@ -82,6 +85,7 @@ pub struct Metrics {
     /// What maintenance of the lake does.
     pub upkeep: UpkeepMetrics,
     registry: Registry,
+    alerts: AlertFamilies,
     lanes: Arc<LaneFamilies>,
     kafka_errors: IntCounterVec,
     kafka_codes: Mutex<BTreeSet<String>>,
@@ -213,6 +217,7 @@ impl Metrics {
             )?,
             lanes_dropped,
             upkeep: UpkeepMetrics::register(&registry)?,
+            alerts: AlertFamilies::register(&registry)?,
             lanes: Arc::new(LaneFamilies::register(&registry)?),
             kafka_errors,
             kafka_codes: Mutex::default(),
@@ -224,6 +229,11 @@ impl Metrics {
     /// The handles of one lane. Asked again for a lane that is there, it gives the same series.
     pub fn lane(&self, name: &str, labels: &LaneLabels) -> LaneMetrics {
         self.lanes.open(name, labels)
+    }
+
+    /// The handles of one alert; its series are there from now on.
+    pub fn alert(&self, name: &str) -> AlertMetrics {
+        self.alerts.of(name)
     }
 
     /// Counts a lane that was given up without a commit.
@@ -249,6 +259,11 @@ impl Metrics {
         let series = families.iter().filter(|f| f.name() == name).flat_map(|f| f.get_metric());
         // From 0, because the sum of nothing is -0 for floats.
         series.fold(0.0, |sum, m| sum + m.get_counter().get_value() + m.get_gauge().get_value())
+    }
+
+    /// Resident memory of the process, bytes; 0 where the system does not tell it.
+    pub fn memory_bytes(&self) -> u64 {
+        self.process.as_ref().map_or(0, Process::memory_bytes)
     }
 
     /// All series in Prometheus' text format, version 0.0.4.

@@ -26,6 +26,9 @@ pub struct Train {
     /// The alias that is moved to the new models [default: the configured one]
     #[arg(long)]
     pub alias: Option<String>,
+    /// Do nothing when the alias has models already
+    #[arg(long, conflicts_with = "follow")]
+    pub unless_trained: bool,
     /// Train what trains by itself beside a run, until stopped: the onset view's models, schedules
     #[arg(long, conflicts_with_all = ["inputs", "from", "to", "last", "alias"])]
     pub follow: bool,

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tidegauge_flow::{KeyColumn, KeySchema, KeyType, time::NANOS};
+use tidegauge_ingest::kafka::settings::CONNECT_TIMEOUT;
 use tidegauge_ingest::kafka::{
-    Compression, Creation, Outgoing, Producer, ProducerSettings, create_topic,
+    Compression, Creation, KafkaSettings, Observer, Outgoing, Producer, ProducerSettings, Start,
+    create_topic,
 };
 use tidegauge_ingest::replay::{Pace, Replay};
 use tidegauge_ingest::simulate::{
@@ -68,7 +70,7 @@ impl Target {
         let (Some(brokers), Some(topic)) = (&args.brokers, &args.topic) else {
             return Err(Usage("--brokers and --topic, or --out".into()).into());
         };
-        let extra = pairs(&args.kafka)?;
+        let extra = client_settings(args)?;
         if let Some(partitions) = args.create
             && create_topic(brokers, topic, partitions, &extra)? == Creation::Created
         {
@@ -123,13 +125,74 @@ fn wait(due: Duration, started: Instant, signals: &Signals) -> bool {
     !signals.seen()
 }
 
+/// Event time of the first reading, and the one that is sent at once.
+struct Beginning {
+    start_ns: i64,
+    now_ns: i64,
+}
+
+impl Beginning {
+    fn of(args: &Simulate) -> Result<Self> {
+        // As exact as the times that are written, or the first reading would lie before the start.
+        let now_ns = clock::now_us() * 1000;
+        if let Some(history) = args.history.filter(|history| !history.is_zero()) {
+            let back_ns = i64::try_from(history.as_nanos()).unwrap_or(i64::MAX);
+            let start_ns = match is_empty(args)? {
+                true => now_ns.saturating_sub(back_ns),
+                false => now_ns,
+            };
+            return Ok(Self { start_ns, now_ns });
+        }
+        let start_ns = match args.start.as_str() {
+            "now" => now_ns,
+            text => time("--start", text)?,
+        };
+        Ok(Self { start_ns, now_ns: start_ns })
+    }
+}
+
+/// Whether the topic has no message.
+fn is_empty(args: &Simulate) -> Result<bool> {
+    let (Some(brokers), Some(topic)) = (&args.brokers, &args.topic) else {
+        return Err(Usage("--history needs --brokers and --topic".into()).into());
+    };
+    let observer = Observer::connect(&KafkaSettings {
+        brokers: brokers.clone(),
+        topic: topic.clone(),
+        // Nothing here joins a group.
+        group: "tidegauge-simulate".into(),
+        instance: "simulate".into(),
+        start: Start::Earliest,
+        extra: client_settings(args)?,
+        connect_timeout: CONNECT_TIMEOUT,
+    })?;
+    let partitions: Vec<i32> = (0..i32::try_from(observer.partitions())?).collect();
+    let bounds = observer.bounds(&partitions, CONNECT_TIMEOUT)?;
+    let silent = partitions.iter().find(|partition| !bounds.contains_key(partition));
+    if let Some(partition) = silent {
+        anyhow::bail!("partition {partition} of topic {topic} does not say whether it is empty");
+    }
+    Ok(bounds.values().all(|(low, end)| low == end))
+}
+
+/// How Kafka's client is set: as the configuration says, and then the flags.
+fn client_settings(args: &Simulate) -> Result<BTreeMap<String, String>> {
+    let mut settings = match &args.config {
+        Some(path) => config::load(path, &[])?.source.kafka,
+        None => BTreeMap::new(),
+    };
+    settings.extend(pairs(&args.kafka)?);
+    Ok(settings)
+}
+
 fn pace(first_ns: i64, speed: f64) -> Pace {
     Pace { first_ns, speed: if speed > 0.0 { speed } else { f64::INFINITY } }
 }
 
 fn simulate(args: &Simulate, target: &mut Target, signals: &Signals) -> Result<u64> {
-    let simulation = simulation(args)?;
-    let pace = pace(simulation.start_ns, speed(args, 1.0)?);
+    let beginning = Beginning::of(args)?;
+    let simulation = simulation(args, beginning.start_ns)?;
+    let pace = pace(beginning.now_ns, speed(args, 1.0)?);
     let simulator = Simulator::new(simulation)?;
     if let Some(path) = &args.truth {
         write_truth(path, simulator.faults())?;
@@ -148,12 +211,7 @@ fn simulate(args: &Simulate, target: &mut Target, signals: &Signals) -> Result<u
     Ok(sent)
 }
 
-fn simulation(args: &Simulate) -> Result<Simulation> {
-    let start_ns = match args.start.as_str() {
-        // As exact as the times that are written, or the first reading would lie before the start.
-        "now" => clock::now_us() * 1000,
-        text => time("--start", text)?,
-    };
+fn simulation(args: &Simulate, start_ns: i64) -> Result<Simulation> {
     let reference = Simulation::reference(start_ns, args.seed);
     let end_ns = args.seconds.map_or(i64::MAX, |s| {
         start_ns.saturating_add(i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(NANOS))

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::config::{Config, FeatureLimit, RuleKind, TrainRule};
 use crate::pipeline::{self, Newest, Pipeline};
 use crate::progress;
+use crate::say::say;
 use crate::signals::Signals;
 use crate::trainer::{self, Place};
 
@@ -33,6 +34,12 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     let alias = args.alias.as_ref().unwrap_or(default).clone();
     let of = if args.group { models::Of::Groups } else { models::Of::Sensors };
     models::check_alias(&config, of, &alias)?;
+    if args.unless_trained
+        && let Some(version) = trained(&config, &alias)?
+    {
+        say!("{alias} is set {version} already: nothing is trained");
+        return Ok(ExitCode::SUCCESS);
+    }
     let scorer = scorer(&config)?;
     let rows = match args.inputs.is_empty() {
         true => history::from_lake(&config, scorer.columns(), range)?,
@@ -53,6 +60,14 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     let about = About { note: "trained".into(), training: Some(run) };
     let key = group.as_ref().map_or(&*config.event.key, |(group, _)| group.schema());
     models::publish(&config, key, report.entries, about, &alias)
+}
+
+/// The set that an alias means.
+fn trained(config: &Config, alias: &str) -> Result<Option<u64>> {
+    if !pipeline::is_there(config.models.url.as_ref().unwrap_or(&config.lake.url)) {
+        return Ok(None);
+    }
+    Ok(pipeline::registry(config)?.alias(alias)?.map(|record| record.version))
 }
 
 /// The groups whose models stand in, and these models' alias.

@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout)]
 
 mod access;
+mod alerts;
 mod beside;
 mod detection;
 mod disk;
