@@ -109,8 +109,8 @@ fn windows_of_a_step_are_taken_together() {
         range(&series, r#"sum_over_time(tidegauge_sensor_windows{Device="1"}[10s])"#, "25");
     assert_eq!(
         numbers(&within[0]),
-        [(10, 1.0), (60, 1.0)],
-        "no window ends in (25 s, 35 s] but 30 s's"
+        [(10, 1.0), (35, 1.0), (60, 1.0)],
+        "the last 10 s of each step"
     );
 }
 
@@ -121,7 +121,7 @@ fn matchers_choose_sensors_whatever_is_in_their_names() {
         let lines = range(&series, query, "10");
         lines.iter().map(|l| l["metric"]["Device"].as_str().unwrap_or_default().into()).collect()
     };
-    assert_eq!(devices("tidegauge_sensor_windows"), ["3", "1", "2"], "sorted by labels");
+    assert_eq!(devices("tidegauge_sensor_windows"), ["1", "2", "3"], "sorted by labels");
     assert_eq!(devices(r#"tidegauge_sensor_windows{Device=~"1|3", Site!="north"}"#), ["3"]);
     assert_eq!(devices(r#"tidegauge_sensor_windows{Site=~"no.*"}"#), ["1", "2"]);
     assert_eq!(devices(r#"tidegauge_sensor_windows{Site="it's"}"#), ["3"]);
