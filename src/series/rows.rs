@@ -125,7 +125,7 @@ impl Scan<'_> {
             file.table == Table::Predictions && file.window_end_us.is_none_or(meets)
         });
         let lake = (self.url, self.storage);
-        tables::predictions(&context, lake, self.reader, files).await?;
+        tables::register_predictions(&context, lake, self.reader, files).await?;
         Ok(context)
     }
 
