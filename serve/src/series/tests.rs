@@ -7,7 +7,7 @@ use super::*;
 use crate::console::{Answer, ConsoleError};
 
 /// Sensor n has the score n at each step; `from` seconds on.
-struct Made;
+pub(crate) struct Made;
 
 const NOW_US: i64 = 1_700_000_000_000_000;
 
