@@ -105,6 +105,7 @@ class Stack:
     def __init__(self, name, files, variables):
         self.name, self.files = name, files
         self.env = {**os.environ, **variables}
+        self.ids = {}
         plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
         self.tool = ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
 
@@ -113,9 +114,14 @@ class Stack:
         return output([*self.tool, "-p", self.name, *files, *arguments], env=self.env, **more)
 
     def id(self, service):
-        found = self("ps", "-a", "-q", service) if self.tool[0] == "docker" else self("ps", "-q", service)
-        require(found.strip(), f"there is no container of {service}")
-        return found.split()[0]
+        if service not in self.ids:
+            # Without compose, which takes its time to start.
+            labels = [f"com.docker.compose.project={self.name}", f"com.docker.compose.service={service}"]
+            filters = [word for label in labels for word in ("--filter", f"label={label}")]
+            found = output(["docker", "ps", "-a", "-q", "--no-trunc", *filters]).split()
+            require(len(found) == 1, f"there are {len(found)} containers of {service}")
+            self.ids[service] = found[0]
+        return self.ids[service]
 
     def inspect(self, service):
         return json.loads(output(["docker", "inspect", self.id(service)]))[0]
@@ -126,8 +132,8 @@ class Stack:
 
     def query(self, lake, sql):
         """The first value of the first row."""
-        rows = self("exec", "-T", "tidegauge", "tidegauge", "query", "--lake", lake, "--format", "json", sql)
-        row = rows.strip().splitlines()
+        query = ["docker", "exec", self.id("tidegauge"), "tidegauge", "query", "--lake", lake, "--format", "json", sql]
+        row = output(query).strip().splitlines()
         return next(iter(json.loads(row[0]).values())) if row else None
 
     def file(self, service, path):
@@ -142,7 +148,7 @@ class Stack:
                 return archive.extractfile(member).read(), member.mode & 0o777
 
     def down(self):
-        self("down", "-v", "--remove-orphans", "-t", "30")
+        self("down", "-v", "--remove-orphans", "-t", "10")
         label = f"label=com.docker.compose.project={self.name}"
         for what in (["ps", "-a"], ["volume", "ls"], ["network", "ls"]):
             left = output(["docker", *what, "-q", "--filter", label])
@@ -218,9 +224,11 @@ def guarded(stack, url, keys):
     prometheus = stack.id("prometheus")
     read = subprocess.run(["docker", "exec", prometheus, "cat", "/keys/view"], capture_output=True, text=True, check=False)
     require(read.stdout.strip() == keys["view"], "Prometheus cannot read the view key")
-    for name in ("operate", "score", "keys.toml"):
+    for name in ("operate", "score"):
         read = subprocess.run(["docker", "exec", prometheus, "cat", f"/keys/{name}"], capture_output=True, check=False)
         require(read.returncode != 0, f"Prometheus can read /keys/{name}")
+    hashes = stack.file("tidegauge", "/keys/keys.toml")[0].decode()
+    require(not any(key in hashes for key in keys.values()), "a key is in keys.toml as it is")
     say("without a key: 401 for all but liveness; a view key can't operate; Prometheus reads the view key only")
 
 
