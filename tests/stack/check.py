@@ -47,10 +47,16 @@ def require(holds, what):
         raise SystemExit(f"stack: {what}")
 
 
+class Failed(SystemExit):
+    """A command that did not do what it should."""
+
+
 def output(command, fails=False, **more):
     """What a command says on standard output; an end that is not the expected one ends the test."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, **more)
-    require((done.returncode != 0) == fails, f"{' '.join(map(str, command))} failed: {done.stdout[-1500:]}{done.stderr[-3000:]}")
+    if (done.returncode != 0) != fails:
+        words = " ".join(map(str, command))
+        raise Failed(f"stack: {words} ended with {done.returncode}: {done.stdout[-1500:]}{done.stderr[-3000:]}")
     return done.stdout
 
 
@@ -63,7 +69,7 @@ def until(what, seconds, look):
             if found:
                 say(f"{what}: {found if not isinstance(found, bool) else 'yes'}")
                 return found
-        except (OSError, ValueError, KeyError, subprocess.CalledProcessError) as error:
+        except (OSError, ValueError, KeyError, Failed) as error:
             last = error
         time.sleep(0.5)
     raise SystemExit(f"stack: after {seconds} s: not {what}" + (f" ({last})" if last else ""))
