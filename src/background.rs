@@ -30,6 +30,9 @@ pub trait Work: Send + 'static {
     /// One round, and how long to wait before the next one. Whatever goes wrong is told in there. Looks
     /// now and then whether it is to end, and then does not go on.
     fn round(&mut self, end: &End) -> Duration;
+
+    /// What is still to be done after the last round, within [`Work::patience`].
+    fn last(&mut self) {}
 }
 
 /// Whether work is to end.
@@ -73,6 +76,7 @@ impl Background {
             while let Err(RecvTimeoutError::Timeout) = woken.recv_timeout(wait) {
                 wait = work.round(&ours);
             }
+            work.last();
         };
         let spawned = std::thread::Builder::new().name(name.into()).spawn(body);
         let thread = spawned.with_context(|| format!("cannot start the thread of the {name}"))?;

@@ -1,7 +1,9 @@
 //! The command line: what there is to say, with an example each.
 
+mod alerts;
 mod http;
 mod models;
+mod serve;
 mod watch;
 
 use std::io::IsTerminal;
@@ -9,10 +11,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tidegauge_serve::metrics::machine;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
+pub use self::alerts::{AlertArgs, AlertVerb};
 pub use self::http::{AddKey, Health, Keys, RemoveKey, RoleName};
 pub use self::models::{Backtest, ExportFormat, Models, Train};
+pub use self::serve::Serve;
 pub use self::watch::{Drift, LabelArgs, LabelVerb};
 use crate::config::units;
 
@@ -53,13 +61,27 @@ impl Log {
     /// Sends log lines to standard error from here on.
     pub fn install(&self) {
         let filter = EnvFilter::try_new(&self.level).unwrap_or_else(|_| EnvFilter::new("warn"));
-        let builder = tracing_subscriber::fmt()
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_env_filter(filter);
-        match self.format {
-            LogFormat::Text => builder.with_target(false).init(),
-            LogFormat::Json => builder.json().init(),
+            .with_ansi(std::io::stderr().is_terminal());
+        let lines = match self.format {
+            LogFormat::Text => lines.with_target(false).with_filter(filter).boxed(),
+            LogFormat::Json => lines.json().with_filter(filter).boxed(),
+        };
+        let counted = Complaints.with_filter(LevelFilter::WARN);
+        tracing_subscriber::registry().with(lines).with(counted).init();
+    }
+}
+
+/// Counts warnings and errors, whatever is shown of them.
+struct Complaints;
+
+impl<S: tracing::Subscriber> Layer<S> for Complaints {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        match *event.metadata().level() {
+            tracing::Level::ERROR => machine::complained(),
+            tracing::Level::WARN => machine::warned(),
+            _ => {}
         }
     }
 }
@@ -101,12 +123,17 @@ pub enum Command {
         after_help = "Examples:\n  tidegauge label true -c tidegauge.toml --sensor 1,4 --from 2026-01-31T12:00:00Z --to 2026-01-31T12:30:00Z --note \"pump stopped\"\n  tidegauge label report -c tidegauge.toml"
     )]
     Label(LabelArgs),
+    /// Show how far alerts are told, list what nobody took, and send that again
+    #[command(
+        after_help = "Examples:\n  tidegauge alerts list -c tidegauge.toml\n  tidegauge alerts dead -c tidegauge.toml\n  tidegauge alerts retry -c tidegauge.toml --alert pager"
+    )]
+    Alerts(AlertArgs),
     /// Publish simulated sensors, or replay a file, to Kafka or to a file
     #[command(
         after_help = "Examples:\n  tidegauge simulate --brokers 127.0.0.1:9092 --topic sensors --create 4 --seconds 60\n  tidegauge simulate --brokers 127.0.0.1:9092 --topic sensors --replay readings.csv --speed 10"
     )]
     Simulate(Box<Simulate>),
-    /// Run SQL over the lake's tables: predictions, late, rejects, commits, models, trainings, labels, devices
+    /// Run SQL over the lake's tables: predictions, events, late, rejects, commits, models, trainings, labels, devices
     #[command(
         after_help = "Example:\n  tidegauge query --lake lake \"SELECT status, count(*) FROM predictions GROUP BY status\""
     )]
@@ -130,9 +157,26 @@ pub enum Command {
         after_help = "Examples:\n  tidegauge health\n  tidegauge health --ready --key-file keys/view"
     )]
     Health(Health),
+    /// Show a lake on a live page, at rest or while others write it, until stopped
+    #[command(
+        after_help = "Examples:\n  tidegauge serve lake\n  tidegauge serve -c tidegauge.toml --listen 127.0.0.1:9000"
+    )]
+    Serve(Serve),
     /// Check a configuration: connect to everything, run nothing
     #[command(after_help = "Example:\n  tidegauge check -c tidegauge.toml")]
     Check(Configured),
+    /// Print a script that completes commands and flags in a shell
+    #[command(
+        after_help = "Examples:\n  tidegauge completions bash > /etc/bash_completion.d/tidegauge\n  tidegauge completions zsh > ~/.zfunc/_tidegauge"
+    )]
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]
@@ -326,3 +370,6 @@ pub struct Compact {
 fn parse_duration(text: &str) -> Result<Duration, String> {
     units::duration(text).ok_or_else(|| "use a number with a unit, such as 500ms, 5s or 2m".into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,6 +107,7 @@ pub fn upkeep(settings: &UpkeepSettings, allowed_lateness: Duration) -> Upkeep {
         (Table::Predictions, settings.keep_predictions),
         (Table::Late, settings.keep_late),
         (Table::Rejects, settings.keep_rejects),
+        (Table::Events, settings.keep_events),
     ];
     let ages = ages.into_iter().filter_map(|(table, age)| Some((table, micros(age?))));
     Upkeep {

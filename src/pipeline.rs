@@ -12,19 +12,20 @@ use arrow::datatypes::SchemaRef;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use tidegauge_aggregate::{LateReason, Query, Spill};
-use tidegauge_flow::{Failpoint, NoFailpoint, Sensors, Store, WindowRows};
+use tidegauge_flow::{Failpoint, NoFailpoint, SensorId, Sensors, Store, WindowRows};
 use tidegauge_ingest::Reason;
 use tidegauge_ingest::kafka::instance;
-use tidegauge_score::{Registry, Stamp, Status, prediction_schema};
+use tidegauge_score::{Events, Registry, Stamp, Status, prediction_schema};
 use tidegauge_serve::{LaneLabels, Metrics};
 use tidegauge_sink::{
-    Counters, Identity, Lake, Lane as Ledger, LocalStore, ObjectStore, Storage, Table, Writer,
-    is_object_url,
+    Alerts, Counters, Identity, Lake, Lane as Ledger, LocalStore, ObjectStore, Storage, Table,
+    Writer, is_object_url,
 };
 
 pub use self::models::{InForce, Newest, scorer};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::courier::Outbox;
 use crate::executor::{Executor, Threads};
 use crate::lane::late_schema;
 use crate::memory::Memory;
@@ -47,7 +48,8 @@ pub type Trial = Box<dyn Fn(&[WindowRows], &Sensors, &Stamp<'_>) -> Result<Judge
 
 /// What a trial gives.
 pub struct Judged {
-    pub predictions: Vec<RecordBatch>,
+    /// Each of one sensor, whose rows come in order of time.
+    pub predictions: Vec<(SensorId, RecordBatch)>,
     /// The sets that its models are published in.
     pub model_sets: Vec<u64>,
 }
@@ -100,6 +102,8 @@ pub struct Pipeline {
     pub spill: Arc<dyn Spill>,
     pub splits: SplitSensors,
     lake: Lake,
+    store: Arc<dyn Store>,
+    outbox: Arc<Outbox>,
     chance: Mutex<Box<dyn RngCore + Send>>,
     observer: Option<Observer>,
     trial: Option<Trial>,
@@ -147,6 +151,7 @@ impl Pipeline {
     /// As [`Pipeline::open`].
     pub fn planned(config: Config, query: Arc<Query>, around: Surroundings) -> Result<Self> {
         let Surroundings { lake, registry, failpoint, clock, commits, chance, spill } = around;
+        let store = lake.clone();
         let lake = Lake::open(lake, failpoint, &identity(&config, &query), clock.now_us())?;
         let metrics = Arc::new(Metrics::new()?);
         let pipeline = Self {
@@ -161,6 +166,8 @@ impl Pipeline {
             query,
             registry,
             lake,
+            store,
+            outbox: Arc::default(),
             clock,
             commits,
             chance: Mutex::new(chance),
@@ -212,6 +219,28 @@ impl Pipeline {
     /// The lake that the pipeline writes to.
     pub fn lake(&self) -> &Lake {
         &self.lake
+    }
+
+    /// The lake's storage.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// What lanes of this process have committed of late.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// How far alerts have come.
+    pub fn alerts(&self) -> Alerts {
+        Alerts::of(self.store.clone())
+    }
+
+    /// What makes events of a lane's anomalies, if anybody wants them.
+    pub fn events(&self) -> Option<Events> {
+        let settings = self.config.events.as_ref()?;
+        let generation = self.lake.reader().generation().number;
+        Some(Events::new(*settings, &self.config.event.key, generation))
     }
 
     /// A writer's name that nobody has.

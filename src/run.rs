@@ -9,15 +9,19 @@ use anyhow::{Context, Result};
 use tidegauge_ingest::kafka::{
     Consumer, EndOffsets, Instance, KafkaSettings, Start, WholeTopic, ends, instance,
 };
-use tidegauge_serve::{Health, Server, Site};
+use tidegauge_serve::{Health, HttpSettings, Server, Site};
+use tidegauge_sink::is_object_url;
 
 use crate::background::Background;
 use crate::config::{self, Config, LaneMode, SourceKind};
+use crate::console::{LakeConsole, Origin, Process};
 use crate::control::{Control, OpenWindows};
+use crate::courier;
 use crate::drift::DriftWatch;
 use crate::files;
 use crate::maintenance::{self, Maintenance};
-use crate::pipeline::{Pipeline, Totals};
+use crate::pipeline::{self, Pipeline, Totals};
+use crate::series::LakeSeries;
 use crate::signals::Signals;
 use crate::trainer::{self, Place};
 use crate::worker::Worker;
@@ -45,13 +49,12 @@ pub enum Until {
 pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     let pipeline = Arc::new(Pipeline::open(config)?);
     let health = Arc::new(Health::new());
-    let (metrics, health_shown) = (pipeline.metrics.clone(), health.clone());
-    let site = Site { metrics, health: health_shown, console: None };
-    let server = pipeline.config.http.clone().map(|settings| Server::start(settings, site));
-    let server = server.transpose()?;
+    let settings = pipeline.config.http.clone();
+    let server = settings.map(|settings| serve(&pipeline, &health, settings)).transpose()?;
     let maintenance = Maintenance::start(&pipeline)?;
     let trainer = trainer::start(&pipeline, Place::Run)?;
     let drift = DriftWatch::new(&pipeline).map(Background::start).transpose()?;
+    let couriers = courier::start(&pipeline)?;
     let result = match pipeline.config.source.kind {
         SourceKind::Kafka => run_kafka(&pipeline, until, signals, &health),
         SourceKind::Files => {
@@ -66,13 +69,32 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     if let Some(server) = server {
         server.stop();
     }
-    drop((maintenance, trainer, drift));
+    drop((maintenance, trainer, drift, couriers));
     result?;
     if matches!(until, Until::Idle(..)) || pipeline.config.source.kind == SourceKind::Files {
         maintenance::catch_up(&pipeline);
     }
     eprintln!("{}", summary(&pipeline));
     Ok(())
+}
+
+/// The live page, metrics, the lake for Grafana and probes beside the lanes.
+///
+/// # Errors
+/// When it cannot listen, or the lake cannot be reached.
+pub fn serve(pipeline: &Pipeline, health: &Arc<Health>, settings: HttpSettings) -> Result<Server> {
+    let lake = &pipeline.config.lake;
+    if !is_object_url(&lake.url) {
+        pipeline.metrics.machine.watch_disk(pipeline::local_path(&lake.url).into());
+    }
+    let registry = pipeline::registry(&pipeline.config)?;
+    let series = LakeSeries::open(&lake.url, &lake.storage, registry)?;
+    let (metrics, health) = (pipeline.metrics.clone(), health.clone());
+    let process = Process { metrics: metrics.clone(), health: health.clone() };
+    let (config, clock) = (pipeline.config.clone(), pipeline.clock.clone());
+    let console = LakeConsole::start(Origin::of_config(config, Some(process), clock))?;
+    let (console, series) = (Some(Arc::new(console) as _), Some(Arc::new(series) as _));
+    Ok(Server::start(settings, Site { metrics, health, console, series })?)
 }
 
 /// What this run has done, in one line.

@@ -1,5 +1,5 @@
-//! A lake's tables for SQL: predictions, late, rejects, commits, models, trainings, labels, devices. Of rows
-//! only what the ledger names.
+//! A lake's tables for SQL: predictions, events, late, rejects, commits, models, trainings, labels, devices. Of
+//! rows only what the ledger names.
 
 mod devices;
 
@@ -11,17 +11,19 @@ use arrow::array::{
     ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::datasource::MemTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
+use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use tidegauge_flow::{Partition, Span};
+use tidegauge_flow::{Partition, Span, names};
 use tidegauge_ingest::Rejects;
+use tidegauge_score::event_schema;
 use tidegauge_sink::{
-    Generation, Kind, Lake, ObjectStore, Reader, Record, Storage, Table, View, is_object_url,
+    FileRef, Generation, Kind, Lake, ObjectStore, Reader, Record, Storage, Table, View,
+    is_object_url,
 };
 
 use crate::config::Device;
@@ -82,6 +84,48 @@ pub async fn session(
     Ok(context)
 }
 
+/// A session with the table `predictions` made of some files, of which only that is read which a condition on
+/// keys and times leaves. Columns of the onset view are there in any lake.
+///
+/// # Errors
+/// When a file is not there.
+pub async fn predictions(
+    url: &str,
+    storage: &Storage,
+    reader: &Reader,
+    files: &[FileRef],
+) -> Result<SessionContext> {
+    let mut config = SessionConfig::new();
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".into());
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    let context = SessionContext::new_with_config(config);
+    let root = root(&context, url, storage)?;
+    let mut urls = Vec::with_capacity(files.len());
+    for file in files {
+        urls.push(ListingTableUrl::parse(format!("{root}/{}", reader.place(file)?))?);
+    }
+    let newest = urls.last().context("no file is asked for")?.clone();
+    let options = || ListingOptions::new(Arc::new(ParquetFormat::default()));
+    // The columns of all files are in the generation: looking at each would read all their footers.
+    let one = ListingTableConfig::new(newest).with_listing_options(options());
+    let one = one.infer_schema(&context.state()).await?;
+    let schema = one.file_schema.context("a file without columns")?;
+    let beside = [(names::NOVELTY, DataType::Float64), (names::ALARM, DataType::Boolean)];
+    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    for (name, kind) in beside {
+        if schema.field_with_name(name).is_err() {
+            fields.push(Arc::new(Field::new(name, kind, true)));
+        }
+    }
+    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options());
+    let config = config.with_schema(Arc::new(Schema::new(fields)));
+    context
+        .register_table(Table::Predictions.as_str(), Arc::new(ListingTable::try_new(config)?))?;
+    Ok(context)
+}
+
 /// What the paths of a lake follow in DataFusion's eyes; a bucket is made known to it.
 fn root(context: &SessionContext, url: &str, storage: &Storage) -> Result<String> {
     if is_object_url(url) {
@@ -101,6 +145,49 @@ fn named(context: &SessionContext, sql: &str) -> Option<BTreeSet<String>> {
     let statement = state.sql_to_statement(sql, &datafusion::config::Dialect::Generic);
     let tables = statement.and_then(|statement| state.resolve_table_references(&statement)).ok()?;
     Some(tables.iter().map(|table| table.table().to_owned()).collect())
+}
+
+/// Makes the named files the table of predictions, and looks into none of them: their columns are the
+/// generation's, and those of views that a pipeline may have gained later.
+///
+/// # Errors
+/// When a file is in none of its places.
+pub async fn predictions(
+    context: &SessionContext,
+    (url, storage): (&str, &Storage),
+    reader: &Reader,
+    files: impl Iterator<Item = &FileRef>,
+) -> Result<()> {
+    let root = root(context, url, storage)?;
+    let schema = with_views(&empty_schema(reader.generation(), Table::Predictions));
+    let mut urls = Vec::new();
+    for file in files {
+        let path = reader.place(file)?;
+        urls.push(ListingTableUrl::parse(format!("{root}/{path}"))?);
+    }
+    let table: Arc<dyn TableProvider> = if urls.is_empty() {
+        Arc::new(MemTable::try_new(schema, vec![vec![]])?)
+    } else {
+        let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
+        let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
+        Arc::new(ListingTable::try_new(config.with_schema(schema))?)
+    };
+    context.register_table(Table::Predictions.as_str(), table)?;
+    Ok(())
+}
+
+/// The columns of views that a file may lack.
+fn with_views(schema: &Schema) -> SchemaRef {
+    let of_views = [
+        (names::NOVELTY, DataType::Float64),
+        (names::ALARM, DataType::Boolean),
+        (names::CHALLENGER_SCORE, DataType::Float64),
+        (names::CHALLENGER_IS_ANOMALY, DataType::Boolean),
+    ];
+    let missing = of_views.into_iter().filter(|(name, _)| schema.field_with_name(name).is_err());
+    let missing = missing.map(|(name, kind)| Arc::new(Field::new(name, kind, true)));
+    let fields = schema.fields().iter().cloned().chain(missing);
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 async fn register_files(
@@ -138,6 +225,7 @@ fn empty_schema(generation: &Generation, table: Table) -> SchemaRef {
             Arc::new(Schema::new(columns.collect::<Vec<_>>()))
         }
         Table::Rejects => Rejects::schema(),
+        Table::Events => event_schema(&generation.key_schema()),
         Table::Late => {
             let mut fields: Vec<Field> =
                 generation.key.iter().map(|c| field(&c.name, &c.kind)).collect();
@@ -182,7 +270,7 @@ fn commits(reader: &Reader, view: &View) -> Result<RecordBatch> {
 }
 
 /// The partitions that the record moved, as `topic[0] 100..250`.
-fn consumed(record: &Record) -> String {
+pub fn consumed(record: &Record) -> String {
     let moved = record.positions.iter().filter(|(_, span)| span.to > span.from);
     let text =
         |(partition, span): (&Partition, &Span)| format!("{partition} {}..{}", span.from, span.to);
@@ -227,6 +315,7 @@ fn commit_batch(rows: &[(Record, &str)]) -> Result<RecordBatch> {
         ("duplicate", count(&|r| r.counters.duplicate)),
         ("superseded", count(&|r| r.counters.superseded)),
         ("rows", count(&|r| r.counters.rows)),
+        ("events", count(&|r| r.counters.events)),
         ("open", count(&|r| r.counters.open)),
         ("files", count(&|r| r.files.len() as u64)),
     ];

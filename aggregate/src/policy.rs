@@ -169,6 +169,16 @@ impl EventTime {
         verdict
     }
 
+    /// Whether a time lies before one that its partition has had; with watermarks per sensor, its sensor.
+    #[inline]
+    pub(crate) fn is_behind(&self, partition: usize, sensor: SensorId, event_ns: i64) -> bool {
+        let newest = match self.policy.scope {
+            Scope::Stream => self.watermark.newest(partition),
+            Scope::Sensor => self.sensors.get(sensor as usize).copied(),
+        };
+        newest.is_some_and(|newest| event_ns < newest)
+    }
+
     /// The lane's watermark: by it windows close.
     #[inline]
     pub(crate) fn get(&self) -> Option<i64> {

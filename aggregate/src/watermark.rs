@@ -77,6 +77,12 @@ impl Watermark {
         self.partitions.len() - 1
     }
 
+    /// The largest time of the partition.
+    #[inline]
+    pub(crate) fn newest(&self, partition: usize) -> Option<i64> {
+        self.partitions[partition].newest
+    }
+
     /// The partition's own watermark.
     #[inline]
     pub(crate) fn of(&self, partition: usize) -> Option<i64> {

@@ -20,7 +20,34 @@ pub const CHALLENGER_SCORE: &str = "challenger_score";
 pub const CHALLENGER_IS_ANOMALY: &str = "challenger_is_anomaly";
 pub const CHALLENGER_SET: &str = "challenger_set";
 
-/// All of them.
+/// The columns of the table of anomaly events, after the key columns.
+pub const EVENT_ID: &str = "event_id";
+pub const EVENT_STATE: &str = "state";
+pub const EVENT_START: &str = "start";
+pub const EVENT_END: &str = "end";
+pub const EVENT_PEAK_AT: &str = "peak_at";
+pub const EVENT_PEAK_SEVERITY: &str = "peak_severity";
+pub const EVENT_PEAK_SCORE: &str = "peak_score";
+pub const EVENT_WINDOWS: &str = "windows";
+
+/// The states of an event.
+pub const EVENT_OPEN: &str = "open";
+pub const EVENT_CLOSED: &str = "closed";
+
+/// What a key column may not be called where there are events; `reason`, `model_set`, `lane` and `epoch` it
+/// may not be called anyway.
+pub const OF_EVENTS: [&str; 8] = [
+    EVENT_ID,
+    EVENT_STATE,
+    EVENT_START,
+    EVENT_END,
+    EVENT_PEAK_AT,
+    EVENT_PEAK_SEVERITY,
+    EVENT_PEAK_SCORE,
+    EVENT_WINDOWS,
+];
+
+/// All names that a query may not use.
 pub const RESERVED: [&str; 19] = [
     WINDOW_START,
     WINDOW_END,

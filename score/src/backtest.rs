@@ -66,6 +66,8 @@ pub enum TrainingRows {
 pub struct Tried {
     /// The sensor.
     pub key: SensorKey,
+    /// Its number in the lane.
+    pub sensor: SensorId,
     /// Its rows with their verdicts, in the order of time.
     pub predictions: Vec<RecordBatch>,
     /// Rows that trained.
@@ -103,7 +105,7 @@ impl Backtest {
         let done = AtomicUsize::new(0);
         let groups = group::by_sensor(closed)?;
         let one = |(sensor, rows): &(SensorId, WindowRows)| {
-            let tried = self.run_one(rows, sensors.key(*sensor), stamp);
+            let tried = self.run_one(rows, *sensor, sensors, stamp);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
             tried
         };
@@ -114,9 +116,11 @@ impl Backtest {
     fn run_one(
         &self,
         rows: &WindowRows,
-        key: SensorKey,
+        sensor: SensorId,
+        sensors: &Sensors,
         stamp: &Stamp<'_>,
     ) -> Result<Tried, ScoreError> {
+        let key = sensors.key(sensor);
         let training_rows = self.training.of(rows.len() as u64);
         let mut scorer = self.scorer(training_rows.max(ROWS_LEAST))?;
         let base = scorer.base_rows(key, &rows.batch)?;
@@ -147,7 +151,7 @@ impl Backtest {
             from = until;
         }
         let key = base.key;
-        Ok(Tried { key, predictions, training_rows, champion, refits: counted })
+        Ok(Tried { key, sensor, predictions, training_rows, champion, refits: counted })
     }
 
     /// A scorer without models, for a sensor with so many training rows.

@@ -125,12 +125,17 @@ impl Registry {
     /// # Errors
     /// When the store cannot be listed or read.
     pub fn sets(&self) -> Result<Vec<SetSummary>, ScoreError> {
-        let summary = |version| {
-            let bytes = self.get_set(version)?;
-            let content = SetHeader::from_bytes(&version.to_string(), bytes);
-            Ok(SetSummary { version, content: content.map_err(|e| e.to_string()) })
-        };
-        self.versions()?.into_iter().map(summary).collect()
+        self.versions()?.into_iter().map(|version| self.summary(version)).collect()
+    }
+
+    /// One version in a listing; one that cannot be read says why.
+    ///
+    /// # Errors
+    /// [`ScoreError::UnknownSet`] when there is none, or the store cannot be read.
+    pub fn summary(&self, version: u64) -> Result<SetSummary, ScoreError> {
+        let bytes = self.get_set(version)?;
+        let content = SetHeader::from_bytes(&version.to_string(), bytes);
+        Ok(SetSummary { version, content: content.map_err(|e| e.to_string()) })
     }
 
     /// The models of an alias, with every set that it widens; `None` when there is no such alias.
@@ -158,7 +163,10 @@ impl Registry {
     }
 
     /// Versions whose file is there, rising.
-    fn versions(&self) -> Result<Vec<u64>, ScoreError> {
+    ///
+    /// # Errors
+    /// When the store cannot be listed.
+    pub fn versions(&self) -> Result<Vec<u64>, ScoreError> {
         self.numbers("sets/", ".parquet")
     }
 

@@ -22,6 +22,7 @@ mod pool;
 pub mod probe;
 mod refusal;
 mod routes;
+mod series;
 mod sessions;
 mod settings;
 mod stall;
@@ -41,6 +42,7 @@ pub use self::refusal::Refused;
 pub use self::settings::{HttpLimits, HttpSettings, TlsFiles};
 pub use self::tls::TlsError;
 use crate::console::Console;
+use crate::series::Series;
 use crate::{Health, Metrics, ServeError};
 
 /// Threads that may wait: for questions at work, and a few for what tokio itself does.
@@ -63,6 +65,8 @@ pub struct Site {
     pub health: Arc<Health>,
     /// Behind the page and `/api/v1`.
     pub console: Option<Arc<dyn Console>>,
+    /// Behind `/prometheus/api/v1`.
+    pub series: Option<Arc<dyn Series>>,
 }
 
 /// What handlers work with.
@@ -114,7 +118,7 @@ impl Server {
         let app = App(Arc::new(Parts {
             metrics: site.metrics,
             health: site.health,
-            pool: pool::Pool::new(site.console),
+            pool: pool::Pool::new(site.console, site.series),
             hub: stream::Hub::new(settings.limits.streams, stopped.clone()),
             gate,
             certificate,

@@ -9,6 +9,7 @@ pub mod console;
 pub mod health;
 pub mod http;
 pub mod metrics;
+pub mod series;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +19,8 @@ use thiserror::Error;
 pub use health::Health;
 pub use http::{HttpLimits, HttpSettings, Server, Site, TlsFiles};
 pub use metrics::{
-    DriftCounts, Dropped, LaneLabels, LaneMetrics, Metrics, RefitMetrics, UpkeepMetrics,
+    AlertMetrics, DriftCounts, Dropped, LaneLabels, LaneMetrics, Metrics, ModelsSeen, RefitMetrics,
+    UpkeepMetrics, View,
 };
 
 /// Why the server or its metrics could not be set up.

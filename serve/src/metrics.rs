@@ -5,9 +5,12 @@
 //! show a lane that another process has. Counting costs one atomic addition: names are resolved
 //! once.
 
+mod alerts;
 mod drift;
 mod http;
 mod lane;
+pub mod machine;
+mod models;
 mod process;
 mod refits;
 mod trainings;
@@ -22,10 +25,14 @@ use prometheus::{
 };
 
 use crate::ServeError;
+use alerts::AlertFamilies;
+pub use alerts::AlertMetrics;
 pub use drift::{DriftCounts, DriftMetrics};
 pub use http::{HttpMetrics, Reloaded};
 use lane::LaneFamilies;
 pub use lane::{Labelled, LaneLabels, LaneMetrics};
+use machine::MachineMetrics;
+pub use models::{ModelMetrics, ModelsSeen, View};
 use process::Process;
 pub use refits::RefitMetrics;
 pub use trainings::TrainingMetrics;
@@ -51,6 +58,10 @@ pub struct Metrics {
     pub model_reload_failures: IntCounter,
     /// What checks for drift find.
     pub drift: DriftMetrics,
+    /// What the models of the aliases are like.
+    pub models: ModelMetrics,
+    /// The lake's disk, and what was logged.
+    pub machine: MachineMetrics,
     /// The HTTP server's.
     pub http: HttpMetrics,
     /// The trainer's.
@@ -74,6 +85,7 @@ pub struct Metrics {
     /// What maintenance of the lake does.
     pub upkeep: UpkeepMetrics,
     registry: Registry,
+    alerts: AlertFamilies,
     lanes: Arc<LaneFamilies>,
     kafka_errors: IntCounterVec,
     kafka_codes: Mutex<BTreeSet<String>>,
@@ -172,6 +184,8 @@ impl Metrics {
             commit_stall_seconds,
             model_reload_failures,
             drift: DriftMetrics::register(&registry)?,
+            models: ModelMetrics::register(&registry)?,
+            machine: MachineMetrics::register(&registry)?,
             http: HttpMetrics::register(&registry)?,
             refits: RefitMetrics::register(&registry)?,
             trainings: TrainingMetrics::register(&registry)?,
@@ -203,6 +217,7 @@ impl Metrics {
             )?,
             lanes_dropped,
             upkeep: UpkeepMetrics::register(&registry)?,
+            alerts: AlertFamilies::register(&registry)?,
             lanes: Arc::new(LaneFamilies::register(&registry)?),
             kafka_errors,
             kafka_codes: Mutex::default(),
@@ -214,6 +229,11 @@ impl Metrics {
     /// The handles of one lane. Asked again for a lane that is there, it gives the same series.
     pub fn lane(&self, name: &str, labels: &LaneLabels) -> LaneMetrics {
         self.lanes.open(name, labels)
+    }
+
+    /// The handles of one alert; its series are there from now on.
+    pub fn alert(&self, name: &str) -> AlertMetrics {
+        self.alerts.of(name)
     }
 
     /// Counts a lane that was given up without a commit.
@@ -241,6 +261,11 @@ impl Metrics {
         series.fold(0.0, |sum, m| sum + m.get_counter().get_value() + m.get_gauge().get_value())
     }
 
+    /// Resident memory of the process, bytes; 0 where the system does not tell it.
+    pub fn memory_bytes(&self) -> u64 {
+        self.process.as_ref().map_or(0, Process::memory_bytes)
+    }
+
     /// All series in Prometheus' text format, version 0.0.4.
     ///
     /// # Panics
@@ -249,6 +274,7 @@ impl Metrics {
         if let Some(process) = &self.process {
             process.refresh();
         }
+        self.machine.refresh();
         let families = self.registry.gather();
         TextEncoder::new().encode_to_string(&families).expect("gathered families have series")
     }

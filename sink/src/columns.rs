@@ -1,7 +1,9 @@
-//! The columns of predictions that the lake itself reads, when it writes them and when it proves
+//! The columns of predictions and events that the lake itself reads, when it writes them and when it proves
 //! them.
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType, UInt64Type};
 use tidegauge_flow::names;
@@ -25,6 +27,21 @@ pub(crate) fn n_readings(batch: &RecordBatch) -> Result<u128, String> {
     let counts = whole(batch, names::N_READINGS, &DataType::UInt64)?;
     let counts = counts.as_primitive::<UInt64Type>();
     Ok(counts.values().iter().map(|&count| u128::from(count)).sum())
+}
+
+/// Whose event each row tells of, and whether it says that it closed.
+///
+/// # Errors
+/// When a row has no id, or a state that is none.
+pub(crate) fn event_states(batch: &RecordBatch) -> Result<(StringArray, Vec<bool>), String> {
+    let ids = whole(batch, names::EVENT_ID, &DataType::Utf8)?.as_string::<i32>().clone();
+    let states = whole(batch, names::EVENT_STATE, &DataType::Utf8)?;
+    let closed = |state: Option<&str>| match state.unwrap_or_default() {
+        names::EVENT_OPEN => Ok(false),
+        names::EVENT_CLOSED => Ok(true),
+        other => Err(format!("an event's state is {other:?}")),
+    };
+    Ok((ids, states.as_string::<i32>().iter().map(closed).collect::<Result<_, _>>()?))
 }
 
 /// A column as `kind`, refused when it has nulls, before or after (a number that does not fit).

@@ -4,6 +4,7 @@
 //! the next one; the digest over the body's exact bytes shows an edit of the newest as well. The
 //! framing is exact to the byte, so that there is one body text to take the digest of.
 
+pub(crate) mod alert;
 pub(crate) mod generation;
 pub(crate) mod intent;
 pub(crate) mod label;
@@ -18,8 +19,11 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::error::LakeError;
 
-/// The format of records and data files that this version writes, and the newest that it reads.
-pub(crate) const FORMAT: u32 = 2;
+/// The newest format of records that this version reads and writes.
+pub(crate) const FORMAT: u32 = 3;
+
+/// The format of data files. Records of format 3 name further ones, which are written as these are.
+pub(crate) const FILE_FORMAT: u32 = 2;
 
 const HEAD: &str = r#"{"digest":""#;
 const MIDDLE: &str = r#"","body":"#;

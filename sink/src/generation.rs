@@ -1,7 +1,7 @@
 //! What a lake belongs to: one query with one key. A pipeline that differs is refused.
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
-use tidegauge_flow::KeySchema;
+use tidegauge_flow::{KeyColumn, KeySchema, KeyType};
 
 use crate::digest::Digest;
 
@@ -97,6 +97,18 @@ impl Generation {
             counted_once: identity.counted_once,
             created_at_us,
         }
+    }
+
+    /// The key columns with their types.
+    ///
+    /// # Panics
+    /// When there are none, which no lake was founded with.
+    pub fn key_schema(&self) -> KeySchema {
+        let column = |c: &Column| KeyColumn {
+            name: c.name.clone(),
+            kind: if c.kind == "int64" { KeyType::Int64 } else { KeyType::String },
+        };
+        KeySchema::new(self.key.iter().map(column).collect())
     }
 
     /// What differs in `new`, as `name: old -> new`; number and age do not count.

@@ -10,6 +10,7 @@ use crate::digest::Digest;
 use crate::error::LakeError;
 use crate::format;
 use crate::generation::{Generation, Identity};
+use crate::open::OpenFile;
 use crate::parquet;
 use crate::paths::{self, GENERATIONS, LEDGER};
 use crate::probe::probe;
@@ -122,6 +123,33 @@ impl Reader {
         view::read(self.store.as_ref())
     }
 
+    /// A record that is still kept; `None` when it is not there, or not any more.
+    ///
+    /// # Errors
+    /// As [`Reader::records`].
+    pub fn record(&self, lane: &str, epoch: u64) -> Result<Option<Record>, LakeError> {
+        paths::check_lane(lane)?;
+        let found = find_record(self.store.as_ref(), lane, epoch)?;
+        Ok(found.map(|(record, _)| record))
+    }
+
+    /// The same as [`Reader::view`], of which only that is read which `old` has not got.
+    ///
+    /// # Errors
+    /// As [`Reader::view`].
+    pub fn renew(&self, old: View) -> Result<View, LakeError> {
+        view::renew(self.store.as_ref(), old)
+    }
+
+    /// Adds to a view what its lanes have committed since, by one look per lane and new record: no listing.
+    /// New lanes and summaries are not seen. Tells how many records there were.
+    ///
+    /// # Errors
+    /// [`LakeError::Damaged`] when a record does not follow the one before it.
+    pub fn advance(&self, view: &mut View) -> Result<usize, LakeError> {
+        view::advance(self.store.as_ref(), view)
+    }
+
     /// The files of a table that count, over all lanes.
     ///
     /// # Errors
@@ -149,6 +177,14 @@ impl Reader {
     pub fn rows_of(&self, file: &FileRef, columns: &[&str]) -> Result<Vec<RecordBatch>, LakeError> {
         let rows = parquet::read_columns(self.fetch(file)?, columns);
         rows.map_err(|error| LakeError::damaged(&file.path, error.to_string()))
+    }
+
+    /// A file that a record names, to be read in parts. Its bytes are held until it is dropped.
+    ///
+    /// # Errors
+    /// As [`Reader::fetch`].
+    pub fn open(&self, file: &FileRef) -> Result<OpenFile, LakeError> {
+        Ok(OpenFile::new(file.path.clone(), self.fetch(file)?))
     }
 
     /// Checks that the lake was made for this pipeline.
@@ -266,11 +302,21 @@ pub(crate) fn read_record(
     lane: &str,
     epoch: u64,
 ) -> Result<(Record, Digest), LakeError> {
+    find_record(store, lane, epoch)?.ok_or_else(|| {
+        let path = paths::record_path(lane, epoch);
+        LakeError::damaged(&path, "it is missing and a later record is there")
+    })
+}
+
+/// A record and the digest of its file; `None` when there is no such file.
+pub(crate) fn find_record(
+    store: &dyn Store,
+    lane: &str,
+    epoch: u64,
+) -> Result<Option<(Record, Digest)>, LakeError> {
     let path = paths::record_path(lane, epoch);
     let bytes = match store.get(&path) {
-        Err(StoreError::NotFound { path }) => {
-            return Err(LakeError::damaged(&path, "it is missing and a later record is there"));
-        }
+        Err(StoreError::NotFound { .. }) => return Ok(None),
         bytes => bytes?,
     };
     let record = format::record::decode(&path, &bytes)?.intact(&path)?;
@@ -278,7 +324,7 @@ pub(crate) fn read_record(
         let what = format!("it is the record of lane {} epoch {}", record.lane, record.epoch);
         return Err(LakeError::damaged(&path, what));
     }
-    Ok((record, Digest::of(&bytes)))
+    Ok(Some((record, Digest::of(&bytes))))
 }
 
 pub(crate) fn newest_generation(store: &dyn Store) -> Result<Option<Generation>, LakeError> {

@@ -5,7 +5,7 @@
 //! after it all of it has, and whoever takes the lane next finishes what the writer could not.
 //!
 //! *Guarantees*
-//! - A file under `predictions/`, `late/` or `rejects/` that a [`Lane`] put there is named by a
+//! - A file under `predictions/`, `events/`, `late/` or `rejects/` that a [`Lane`] put there is named by a
 //!   record.
 //! - A record is never written over; of two writers of one lane at most one can commit an epoch.
 //! - A damaged record or checkpoint is refused by name, never read as an empty one.
@@ -16,6 +16,7 @@
 //! **Invariant:** depends on no other stage; whatever it knows about the lake it knows through
 //! [`tidegauge_flow::Store`].
 
+mod alerts;
 mod columns;
 mod digest;
 mod error;
@@ -27,6 +28,7 @@ mod lake;
 mod lane;
 mod local;
 mod object;
+mod open;
 pub mod parquet;
 mod paths;
 mod probe;
@@ -37,6 +39,7 @@ mod verify;
 mod view;
 mod writer;
 
+pub use alerts::{Alerts, Cursor, DeadLetter, Progress};
 pub use digest::Digest;
 pub use error::LakeError;
 pub use generation::{Column, Generation, Identity, LaneMode};
@@ -47,6 +50,7 @@ pub use local::LocalStore;
 pub use object::{
     BadStorage, FileAccess, ObjectStore, Patience, Storage, check_object_url, is_object_url,
 };
+pub use open::{Batches, OpenFile};
 pub use probe::probe;
 pub use record::{
     CheckpointRef, ClosedBy, Counters, FileRef, IdleMove, Jump, JumpReason, Kind, Record, Table,

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowPredicateFn, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
+};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
@@ -19,6 +21,9 @@ const ROW_GROUP_MAX: usize = 1_000_000;
 
 /// Rows in one row group of a sorted file: fewer, so that a reader who looks for one sensor skips more.
 const SORTED_GROUP_MAX: usize = 128 * 1024;
+
+/// Rows that a reader decodes at a time.
+const BATCH: usize = 8_192;
 
 /// How a file is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,14 +126,50 @@ pub fn read(bytes: impl Into<Bytes>) -> Result<Vec<RecordBatch>> {
 /// # Errors
 /// When the bytes are not a Parquet file.
 pub fn read_columns(bytes: impl Into<Bytes>, names: &[&str]) -> Result<Vec<RecordBatch>> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.into())?;
+    reader(bytes.into(), names)?.map(|batch| batch.map_err(ParquetError::from)).collect()
+}
+
+/// The same, batch by batch.
+///
+/// # Errors
+/// When the bytes are not a Parquet file.
+pub(crate) fn reader(bytes: Bytes, names: &[&str]) -> Result<ParquetRecordBatchReader> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    let mask = mask(&builder, names);
+    builder.with_projection(mask).with_batch_size(BATCH).build()
+}
+
+/// The names of a Parquet file's columns.
+///
+/// # Errors
+/// When the bytes are not a Parquet file.
+pub(crate) fn columns(bytes: Bytes) -> Result<Vec<String>> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect())
+}
+
+/// The same of the rows of which the column `is` is true.
+///
+/// # Errors
+/// When the bytes are not a Parquet file.
+pub(crate) fn reader_where(
+    bytes: Bytes,
+    is: &str,
+    names: &[&str],
+) -> Result<ParquetRecordBatchReader> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    let (mask, asked) = (mask(&builder, names), mask(&builder, &[is]));
+    let is = ArrowPredicateFn::new(asked, |batch| Ok(batch.column(0).as_boolean().clone()));
+    let filter = RowFilter::new(vec![Box::new(is)]);
+    builder.with_projection(mask).with_row_filter(filter).with_batch_size(BATCH).build()
+}
+
+fn mask(builder: &ParquetRecordBatchReaderBuilder<Bytes>, names: &[&str]) -> ProjectionMask {
     // By their place: a name with a dot in it is no path.
     let fields = builder.schema().fields().iter().enumerate();
     let wanted = fields.filter(|(_, field)| names.contains(&field.name().as_str()));
     let wanted: Vec<usize> = wanted.map(|(place, _)| place).collect();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-    let reader = builder.with_projection(mask).build()?;
-    reader.map(|batch| batch.map_err(ParquetError::from)).collect()
+    ProjectionMask::roots(builder.parquet_schema(), wanted)
 }
 
 /// The number of rows that a Parquet file's footer tells.

@@ -18,6 +18,7 @@ pub(crate) const STATE: &str = "_tidegauge/state/";
 pub(crate) const SUMMARIES: &str = "_tidegauge/summaries/";
 /// Where compacted files lie until they are published. No lane has a name that begins with a dot.
 pub(crate) const COMPACTED: &str = "_tidegauge/staging/.compacted/";
+pub(crate) const ALERTS: &str = "_tidegauge/alerts/";
 pub(crate) const LABELS: &str = "_tidegauge/labels/";
 pub(crate) const MARK: &str = "_tidegauge/verified/mark.json";
 
@@ -151,6 +152,28 @@ pub(crate) fn checkpoint_path(lane: &str, epoch: u64, writer: Writer) -> String 
 pub(crate) fn checkpoint_of(path: &str) -> Option<(u64, Writer)> {
     let (epoch, writer) = base_name(path).split_once('-')?;
     Some((number(epoch, 20)?, Writer::parse(writer)?))
+}
+
+/// Where an alert's cursors lie.
+pub(crate) fn cursors_folder(alert: &str) -> String {
+    format!("{ALERTS}{alert}/cursors/")
+}
+
+pub(crate) fn cursor_folder(alert: &str, lane: &str) -> String {
+    format!("{}{lane}/", cursors_folder(alert))
+}
+
+pub(crate) fn cursor_path(alert: &str, lane: &str, number: u64) -> String {
+    format!("{}{number:020}.json", cursor_folder(alert, lane))
+}
+
+/// Where an alert's dead letters lie.
+pub(crate) fn letters_folder(alert: &str) -> String {
+    format!("{ALERTS}{alert}/dead/")
+}
+
+pub(crate) fn letter_path(alert: &str, lane: &str, sequence: u64) -> String {
+    format!("{}{lane}/{sequence:020}.json", letters_folder(alert))
 }
 
 pub(crate) fn staging_folder(lane: &str) -> String {

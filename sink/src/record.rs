@@ -140,11 +140,13 @@ pub enum Table {
     Late,
     /// Messages that could not be read, by the date of the commit.
     Rejects,
+    /// Anomaly events that opened or closed, by the date of the commit.
+    Events,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Predictions, Self::Late, Self::Rejects];
+    pub const ALL: [Self; 4] = [Self::Predictions, Self::Late, Self::Rejects, Self::Events];
 
     /// The table's name.
     pub const fn as_str(self) -> &'static str {
@@ -152,6 +154,7 @@ impl Table {
             Self::Predictions => "predictions",
             Self::Late => "late",
             Self::Rejects => "rejects",
+            Self::Events => "events",
         }
     }
 
@@ -161,6 +164,7 @@ impl Table {
             Self::Predictions => "predictions/",
             Self::Late => "late/",
             Self::Rejects => "rejects/",
+            Self::Events => "events/",
         }
     }
 }
@@ -226,6 +230,8 @@ pub struct Counters {
     pub n_readings: u64,
     /// The sum of `n_readings` over the rows that a later revision in this epoch has replaced.
     pub superseded: u64,
+    /// Rows of anomaly events: those that opened and those that closed.
+    pub events: u64,
     /// Readings that no row holds yet: in open windows at the cut, or waiting for a revision.
     pub open: u64,
 }
@@ -276,6 +282,7 @@ impl Counters {
             rows: self.rows.checked_add(later.rows)?,
             n_readings: self.n_readings.checked_add(later.n_readings)?,
             superseded: self.superseded.checked_add(later.superseded)?,
+            events: self.events.checked_add(later.events)?,
             open: later.open,
         })
     }
@@ -296,6 +303,7 @@ impl Counters {
             rows: self.rows.saturating_sub(part.rows),
             n_readings: self.n_readings.saturating_sub(part.n_readings),
             superseded: self.superseded.saturating_sub(part.superseded),
+            events: self.events.saturating_sub(part.events),
             open: self.open,
         }
     }
@@ -305,6 +313,7 @@ impl Counters {
         match table {
             Table::Predictions => Some(self.rows),
             Table::Rejects => Some(self.rejected),
+            Table::Events => Some(self.events),
             // Kept or only counted, as the configuration says.
             Table::Late => None,
         }

@@ -1,17 +1,18 @@
 //! The proof: re-reads a lake and says whether each reading counts once in it.
 //!
 //! *What it proves*: the ledger is whole and unedited; positions join without gap or overlap; the
-//! files are exactly those that the ledger names, byte for byte; no sensor has a window twice; the
-//! counts add up.
+//! files are exactly those that the ledger names, byte for byte; no sensor has a window twice; no event
+//! opens or closes twice, or closes before it opened; the counts add up.
 //! *How it stays right beside a running pipeline*: data files, checkpoints and staged files are listed
 //! before the ledger is read, so that whatever was there then has its record now; a file not published
 //! yet is a note. A thing that cannot be read is a problem in the report, and the rest is still looked
 //! at.
-//! *Memory*: the records since the newest summary, a file for each thread, and 8 bytes for each of
-//! [`Options::rows_max`] rows.
+//! *Memory*: the records since the newest summary, a file for each thread, 8 bytes for each of
+//! [`Options::rows_max`] rows, and some 100 for each anomaly event.
 
 mod chain;
 mod counts;
+mod events;
 mod evidence;
 mod files;
 mod link;

@@ -8,7 +8,7 @@ use tidegauge_flow::{Store, StoreError};
 use crate::digest::Digest;
 use crate::error::LakeError;
 use crate::format;
-use crate::lake::read_record;
+use crate::lake::{find_record, read_record};
 use crate::paths::{self, LEDGER, SUMMARIES};
 use crate::record::{FileRef, Record};
 use crate::summary::Summary;
@@ -16,6 +16,9 @@ use crate::summary::Summary;
 /// How often a look is repeated that maintenance has overtaken. It deletes what it has summarised for
 /// longer than `keep_ledger`, so twice in a row is already strange.
 const TRIES: u32 = 4;
+
+/// Records of one lane that one call of [`advance`] adds: it ends also when a lane commits all the time.
+const ADVANCE_MAX: usize = 10_000;
 
 /// The newest summary, and each lane's records after it, oldest first.
 #[derive(Debug, Clone, Default)]
@@ -62,14 +65,67 @@ pub(crate) fn read(store: &dyn Store) -> Result<View, LakeError> {
     }
 }
 
+/// Reads the lake, but not again what an older look has read: what is written does not change.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn renew(store: &dyn Store, old: View) -> Result<View, LakeError> {
+    match look_again(store, old) {
+        Err(LakeError::Damaged { .. }) => read(store),
+        looked => looked,
+    }
+}
+
+/// Adds the records that have been written since to the lanes that a view knows.
+///
+/// # Errors
+/// [`LakeError::Damaged`] when a record does not follow the one before it.
+pub(crate) fn advance(store: &dyn Store, view: &mut View) -> Result<usize, LakeError> {
+    let mut added = 0;
+    let View { summary, lanes, .. } = view;
+    for (lane, records) in lanes {
+        let summarised = summary.as_ref().and_then(|s| s.lanes.get(lane));
+        for _ in 0..ADVANCE_MAX {
+            let last = records.last().map(|(record, digest)| (record.epoch, *digest));
+            let last = last.or(summarised.map(|lane| (lane.to, lane.digest)));
+            let (epoch, previous) = last.map_or((1, None), |(e, d)| (e + 1, Some(d)));
+            let Some((record, digest)) = find_record(store, lane, epoch)? else { break };
+            if record.previous != previous {
+                let what = "it does not follow the record before it that was read earlier";
+                return Err(LakeError::damaged(&paths::record_path(lane, epoch), what));
+            }
+            records.push((record, digest));
+            added += 1;
+        }
+    }
+    Ok(added)
+}
+
 fn look(store: &dyn Store) -> Result<View, LakeError> {
-    let newest = newest_summary(store)?;
-    let (summary, digest) = newest.map_or((None, None), |(s, digest)| (Some(s), Some(digest)));
+    look_again(store, View::default())
+}
+
+fn look_again(store: &dyn Store, old: View) -> Result<View, LakeError> {
+    let known = old.summary.as_ref().map(|summary| summary.number);
+    let (summary, digest) = match known {
+        Some(_) if newest_number(store)? == known => (old.summary, old.digest),
+        _ => {
+            let newest = newest_summary(store)?;
+            newest.map_or((None, None), |(s, digest)| (Some(s), Some(digest)))
+        }
+    };
     let mut view = View { summary, digest, lanes: BTreeMap::new() };
+    let mut read = old.lanes;
     for (lane, epochs) in ledger(store)? {
         let to = view.to(&lane);
         let later = joined(&lane, &epochs, to)?.filter(|epoch| *epoch > to);
-        let records = later.map(|epoch| read_record(store, &lane, epoch));
+        let known = read.remove(&lane).unwrap_or_default();
+        let mut known: BTreeMap<u64, (Record, Digest)> =
+            known.into_iter().map(|known| (known.0.epoch, known)).collect();
+        let records = later.map(|epoch| match known.remove(&epoch) {
+            Some(known) => Ok(known),
+            None => read_record(store, &lane, epoch),
+        });
         view.lanes.insert(lane.clone(), records.collect::<Result<_, _>>()?);
     }
     Ok(view)

@@ -1,9 +1,11 @@
 //! The commands, one file each. Their results go to standard output, everything else to standard error.
 #![allow(clippy::print_stderr)]
 
+mod alerts;
 mod backtest;
 mod check;
 mod compact;
+mod completions;
 mod demo;
 mod drift;
 mod health;
@@ -13,6 +15,7 @@ mod label;
 pub mod models;
 pub mod query;
 mod score;
+mod serve;
 mod simulate;
 pub mod train;
 mod verify;
@@ -67,6 +70,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Backtest(args) => backtest::run(&args),
         Command::Models(args) => models::run(args),
         Command::Drift(args) => drift::run(&args),
+        Command::Alerts(args) => alerts::run(&args),
         Command::Label(args) => label::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Query(args) => query::run(&args),
@@ -74,7 +78,9 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Compact(args) => compact::run(&args),
         Command::Keys(args) => keys::run(args),
         Command::Health(args) => health::run(&args),
+        Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(&args),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 

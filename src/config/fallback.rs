@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::sections::one_line;
 
 /// The alias of the groups' models.
-const FALLBACK: &str = "fallback";
+pub const FALLBACK: &str = "fallback";
 
 const LIMITS: &str = "models.fallback.limits";
 

@@ -76,3 +76,6 @@ fn allowed_hosts(reader: &mut Reader) -> Vec<String> {
     }
     names.iter().map(|name| name.to_ascii_lowercase()).collect()
 }
+
+#[cfg(test)]
+mod tests;

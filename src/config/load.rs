@@ -6,7 +6,8 @@ use std::path::Path;
 use super::reader::{Mistake, Reader};
 use super::{Config, Mistakes, sections};
 
-const SECTIONS: [&str; 7] = ["source", "event", "window", "models", "lake", "limits", "http"];
+const SECTIONS: [&str; 8] =
+    ["source", "event", "window", "models", "events", "lake", "limits", "http"];
 
 /// The sections within sections, but for that of Kafka's own settings.
 const INNER: [(&str, &str); 8] = [

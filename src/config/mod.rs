@@ -1,7 +1,9 @@
 //! The configuration: one TOML file, then environment, then flags; all mistakes reported at once.
 
+mod alerts;
 mod device;
 mod drift;
+mod events;
 mod fallback;
 mod http;
 mod load;
@@ -22,15 +24,17 @@ use std::time::Duration;
 
 use tidegauge_aggregate::TimePolicy;
 use tidegauge_ingest::EventMapping;
+use tidegauge_score::EventSettings;
 use tidegauge_serve::HttpSettings;
 pub use tidegauge_sink::LaneMode;
 use tidegauge_sink::Storage;
 
+pub use self::alerts::{Alert, Begin, Receiver, Secret, Topic, Webhook};
 pub use self::device::Device;
 pub use self::drift::Drift;
-pub use self::fallback::Fallback;
+pub use self::fallback::{FALLBACK, Fallback};
 pub use self::load::{load, parse};
-pub use self::models::{Models, Onset};
+pub use self::models::{CHAMPION, Models, ONSET, Onset};
 pub use self::reader::Mistake;
 pub use self::schedule::Schedule;
 pub use self::sections::default_upkeep;
@@ -43,6 +47,10 @@ pub struct Config {
     pub event: Arc<EventMapping>,
     pub window: Window,
     pub models: Models,
+    /// How anomalies become events; `None`: nobody wants any.
+    pub events: Option<EventSettings>,
+    /// Who is told of them.
+    pub alerts: Vec<Alert>,
     pub lake: LakeSettings,
     pub limits: LimitSettings,
     /// `None`: no server.
@@ -160,6 +168,7 @@ pub struct UpkeepSettings {
     pub keep_predictions: Option<Duration>,
     pub keep_late: Option<Duration>,
     pub keep_rejects: Option<Duration>,
+    pub keep_events: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]

@@ -13,8 +13,10 @@ use super::reader::Reader;
 use super::sections::check_url;
 use super::train::{self, Retrain, TrainRule, TrainSettings};
 
+/// The alias of the models that judge.
+pub const CHAMPION: &str = "champion";
 /// The alias of the onset view's models.
-const ONSET: &str = "onset";
+pub const ONSET: &str = "onset";
 
 #[derive(Debug, Clone)]
 pub struct Models {
@@ -72,7 +74,7 @@ pub(super) fn models(reader: &mut Reader, key: Option<&KeySchema>) -> Models {
     if let Some(url) = &url {
         check_url(reader, "models.url", url);
     }
-    let alias = alias(reader, "models.alias", "champion");
+    let alias = alias(reader, "models.alias", CHAMPION);
     let onset = onset(reader);
     let train = train::train(reader, "models.train.", &TrainSettings::default());
     let challenger = challenger(reader);

@@ -58,6 +58,22 @@ impl Reader {
         }
     }
 
+    /// A text or a whole number, as a text.
+    pub fn plain(&mut self, key: &str) -> Option<String> {
+        match self.value(key)? {
+            Value::String(text) => Some(text),
+            Value::Integer(number) => Some(number.to_string()),
+            other => self.wrong(key, &other, "a text in quotes or a whole number"),
+        }
+    }
+
+    /// Whether the file has a section, or a setting of it is given elsewhere.
+    pub fn has_section(&self, section: &str) -> bool {
+        let inner = format!("{section}.");
+        self.root.get(section).is_some_and(Value::is_table)
+            || self.overrides.keys().any(|key| key.starts_with(&inner))
+    }
+
     pub fn text_or(&mut self, key: &str, default: &str) -> String {
         self.text(key).unwrap_or_else(|| default.to_string())
     }
@@ -230,6 +246,12 @@ impl Reader {
             }
         }
         free
+    }
+
+    /// The keys that were asked for.
+    #[cfg(test)]
+    pub fn known(&self) -> &BTreeSet<String> {
+        &self.known
     }
 
     /// Every mistake, those of unknown keys included.

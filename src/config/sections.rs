@@ -10,7 +10,9 @@ use tidegauge_ingest::{EventMapping, Limits, TimeFormat};
 use tidegauge_sink::{Patience, Storage, check_object_url, is_object_url};
 use toml::Value;
 
+use super::alerts::alerts;
 use super::device::check as check_device;
+use super::events::events;
 use super::http::http;
 use super::models::models;
 use super::policy::policy;
@@ -38,6 +40,9 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     if let (Some(device), Some(event)) = (&models.device, &event) {
         check_device(reader, device, &event.key);
     }
+    let key = event.as_ref().map(|event| event.key.as_ref());
+    let events = events(reader, models.onset.is_some(), key);
+    let alerts = alerts(reader, &source, events.is_some(), key);
     let lake = LakeSettings {
         url: reader.text_or("lake.url", "lake"),
         storage: storage(reader),
@@ -52,7 +57,17 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     check_url(reader, "lake.url", &lake.url);
     let limits = LimitSettings { memory: memory(reader), spill: reader.text("limits.spill") };
     let http = http(reader);
-    Some(Config { source, event: Arc::new(event?), window, models, lake, limits, http })
+    Some(Config {
+        source,
+        event: Arc::new(event?),
+        window,
+        models,
+        events,
+        alerts,
+        lake,
+        limits,
+        http,
+    })
 }
 
 /// How a lake is kept when nobody has said anything else.
@@ -64,8 +79,8 @@ fn upkeep(reader: &mut Reader) -> UpkeepSettings {
     const YEARS: Duration = Duration::from_secs(100 * 366 * 86_400);
     let minute = Duration::from_secs(60);
     let mut age = |key: &str| reader.age(key, DAY..=YEARS);
-    let (keep_predictions, keep_late, keep_rejects) =
-        (age("lake.keep_predictions"), age("lake.keep_late"), age("lake.keep_rejects"));
+    let (keep_predictions, keep_late) = (age("lake.keep_predictions"), age("lake.keep_late"));
+    let (keep_rejects, keep_events) = (age("lake.keep_rejects"), age("lake.keep_events"));
     UpkeepSettings {
         compact: reader.switch("lake.compact", true),
         maintain_every: reader.duration("lake.maintain_every", "10m", minute / 60..=DAY),
@@ -76,6 +91,7 @@ fn upkeep(reader: &mut Reader) -> UpkeepSettings {
         keep_predictions,
         keep_late,
         keep_rejects,
+        keep_events,
     }
 }
 

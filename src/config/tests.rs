@@ -1,10 +1,11 @@
 //! The configuration: what is taken, what is refused, and that everything wrong is said at once.
 
 use tidegauge_aggregate::{Action, Rule, Scope, TimeBy, TimePolicy};
+use tidegauge_score::{Quiet, Rules};
 
 use super::*;
 
-const GOOD: &str = r#"
+pub(super) const GOOD: &str = r#"
 [source]
 kind = "kafka"
 brokers = "127.0.0.1:19092"
@@ -84,12 +85,14 @@ fn a_variable_reaches_every_section_and_the_sections_within() {
         ("TIDEGAUGE_MODELS_DRIFT_EVERY", "1h"),
         ("TIDEGAUGE_MODELS_DEVICE_BY", "Device"),
         ("TIDEGAUGE_MODELS_DEVICE_AT_LEAST", "3"),
+        ("TIDEGAUGE_EVENTS_OPEN", "3"),
+        ("TIDEGAUGE_EVENTS_CLOSE", "10m"),
         ("TIDEGAUGE_LAKE_KEEP_LATE", "2d"),
         ("TIDEGAUGE_LAKE_STORAGE_REGION", "eu-1"),
         ("TIDEGAUGE_LIMITS_SPILL", "spilled"),
         ("TIDEGAUGE_HTTP_LISTEN", "127.0.0.1:9"),
     ];
-    let Config { source, event, window, models, lake, limits, http } =
+    let Config { source, event, window, models, events, alerts, lake, limits, http } =
         read(GOOD, &env, &[]).expect("valid");
     assert_eq!((source.on_gap, event.values.len()), (OnGap::Skip, 2));
     let rule = Rule { tolerance_ns: 300_000_000_000, action: Action::Adjust };
@@ -107,7 +110,13 @@ fn a_variable_reaches_every_section_and_the_sections_within() {
     assert_eq!(models.device.map(|d| (d.by, d.at_least)), Some((vec!["Device".to_string()], 3)));
     assert_eq!(lake.upkeep.keep_late, Some(Duration::from_secs(2 * 86_400)));
     assert_eq!(lake.storage.options["region"], "eu-1");
-    assert_eq!((limits.spill.as_deref(), http.map(|a| a.port())), (Some("spilled"), Some(9)));
+    assert_eq!(
+        (limits.spill.as_deref(), http.map(|a| a.listen.port())),
+        (Some("spilled"), Some(9))
+    );
+    let close = Quiet::For(600_000_000);
+    let rules = Rules { open: 3, of: 3, close, silence_us: 3_600_000_000 };
+    assert_eq!((events.map(|events| events.rules), alerts.len()), (Some(rules), 0));
 }
 
 #[test]
@@ -317,4 +326,47 @@ fn what_stands_beside_the_champion_is_refused_with_what_is_allowed() {
         let error = read(&text, &[], &[]).expect_err(expected).to_string();
         assert!(error.contains(expected), "{error} does not say {expected}");
     }
+}
+
+/// The settings of a page's tables, by the section that they stand under.
+fn documented(page: &str) -> std::collections::BTreeSet<String> {
+    let mut section = String::new();
+    let mut keys = std::collections::BTreeSet::new();
+    for line in page.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            section = title.to_string();
+        } else if let Some(rest) = line.strip_prefix("`[")
+            && let Some((inner, _)) = rest.split_once("]`")
+        {
+            section = inner.trim_matches(['[', ']']).to_string();
+        } else if let Some(rest) = line.strip_prefix("Each of `[[")
+            && let Some((inner, _)) = rest.split_once("]]`")
+        {
+            section = inner.to_string();
+        } else if let Some(cells) = line.strip_prefix("| `") {
+            let first = cells.split(" | ").next().unwrap_or_default();
+            let names = first.split('`').filter(|name| !name.is_empty() && *name != ", ");
+            keys.extend(names.map(|name| format!("{section}.{name}")));
+        }
+    }
+    keys
+}
+
+#[test]
+fn every_setting_is_on_its_page() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let documented = documented(&page);
+    let mut reader = reader::Reader::new(GOOD.parse().expect("TOML"), BTreeMap::new());
+    sections::read(&mut reader);
+    // Of a table of tables or of free keys, what stands in it is told.
+    let told = |key: &&String| {
+        let inside = format!("{key}.");
+        documented.contains(*key) || documented.iter().any(|told| told.starts_with(&inside))
+    };
+    let free = ["source.kafka"];
+    let missing: Vec<&String> =
+        reader.known().iter().filter(|key| !told(key) && !free.contains(&key.as_str())).collect();
+    assert!(missing.is_empty(), "docs/configuration.md does not tell of {missing:?}");
+    assert!(reader.known().len() > 60, "only {} settings were looked at", reader.known().len());
 }

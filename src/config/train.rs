@@ -195,7 +195,7 @@ pub(super) fn rules(
 }
 
 /// Which sensors a rule is for.
-fn sensors(
+pub(super) fn sensors(
     value: Option<Value>,
     key: Option<&KeySchema>,
 ) -> Result<Vec<(usize, Vec<String>)>, String> {

@@ -15,7 +15,7 @@ use thiserror::Error;
 use tidegauge_aggregate::Frozen;
 use tidegauge_flow::{Partition, Span};
 use tidegauge_ingest::Ends;
-use tidegauge_score::Remembered;
+use tidegauge_score::{Events, Remembered, Stamp};
 use tidegauge_sink::{Committed, Cut, Lane as Ledger};
 
 use super::{Lane, epoch, state};
@@ -45,6 +45,8 @@ struct Prepared {
     cut: Cut,
     state: Frozen,
     remembered: Option<Remembered>,
+    /// What may become of anomalies.
+    events: Option<Vec<u8>>,
     anomalies: u64,
 }
 
@@ -133,7 +135,8 @@ impl Lane {
         let bytes = self.epoch.bytes();
         let prepared = self.make_cut()?;
         let remembered = prepared.remembered.as_ref().map_or(0, Remembered::bytes_about);
-        let bytes = bytes + prepared.state.bytes_about() + remembered;
+        let events = prepared.events.as_ref().map_or(0, Vec::len);
+        let bytes = bytes + prepared.state.bytes_about() + remembered + events;
         // From here on the next epoch runs, and it may have other models.
         self.running += 1;
         self.inputs.iter_mut().for_each(|i| i.from = i.next);
@@ -171,6 +174,9 @@ impl Lane {
         for file in &record.files {
             self.metrics.files.at(file.table as usize).inc();
             self.metrics.file_rows.at(file.table as usize).inc_by(file.rows);
+        }
+        if let Some(holding) = &self.holding {
+            holding.committed(record);
         }
         self.pipeline.add(&record.counters, flight.anomalies);
         let next = ledger.positions().iter().map(|(p, next)| (p.clone(), *next)).collect();
@@ -231,6 +237,12 @@ impl Lane {
         self.identities_changed = false;
         let state = self.windows.cut(&self.sensors)?;
         let remembered = self.scorer.remembered()?;
+        if let Some(events) = &mut self.events {
+            let stamp = Stamp { lane: &self.name, epoch: self.running };
+            let batch = events.take(&self.sensors, &stamp)?;
+            batch.into_iter().for_each(|batch| self.epoch.keep_events(batch));
+        }
+        let events = self.events.as_ref().and_then(Events::remembered);
         let epoch = std::mem::take(&mut self.epoch);
         let anomalies = epoch.anomalies;
         let in_force = [
@@ -248,11 +260,11 @@ impl Lane {
             model_sets,
             open: self.windows.open_readings(),
         })?;
-        Ok(Prepared { cut, state, remembered, anomalies })
+        Ok(Prepared { cut, state, remembered, events, anomalies })
     }
 
     fn launch(&self, mut ledger: Box<Ledger>, prepared: Prepared, now_us: i64) -> Flight {
-        let Prepared { mut cut, state: windows, remembered, anomalies } = prepared;
+        let Prepared { mut cut, state: windows, remembered, events, anomalies } = prepared;
         let landed = Arc::new(Mutex::new(None));
         let (slot, pipeline) = (landed.clone(), self.pipeline.clone());
         let (in_force, known) = (InForce::of(&self.scorer), self.known_models());
@@ -266,7 +278,8 @@ impl Lane {
             let commit = || -> Result<Committed> {
                 witness.map_or(Ok(()), |witness| witness.check(cut_at))?;
                 let remembered = remembered.map(|scorer| scorer.encode()).transpose()?;
-                cut.checkpoint = Some(state::join(windows.encode()?, &announced, remembered));
+                let windows_bytes = windows.encode()?;
+                cut.checkpoint = Some(state::join(windows_bytes, &announced, remembered, events));
                 drop(windows);
                 Ok(ledger.commit(cut, now_us)?)
             };

@@ -39,6 +39,7 @@ pub(super) struct Epoch {
     counters: Counters,
     predictions: Vec<RecordBatch>,
     late: Vec<RecordBatch>,
+    events: Vec<RecordBatch>,
     pub rejects: Rejects,
     idle_moves: Vec<IdleMove>,
     jumps: Vec<Jump>,
@@ -139,6 +140,13 @@ impl Epoch {
         self.predictions.push(batch);
     }
 
+    /// Anomaly events that opened or closed.
+    pub fn keep_events(&mut self, batch: RecordBatch) {
+        self.counters.events += batch.num_rows() as u64;
+        self.bytes += batch.get_array_memory_size();
+        self.events.push(batch);
+    }
+
     /// The cut that the ledger commits, but for the checkpoint.
     pub fn cut(mut self, state: State) -> Result<Cut> {
         self.counters.open = state.open;
@@ -158,6 +166,7 @@ impl Epoch {
                 (Table::Predictions, self.predictions),
                 (Table::Late, self.late),
                 (Table::Rejects, rejects),
+                (Table::Events, self.events),
             ],
             checkpoint: None,
             model_sets: state.model_sets,

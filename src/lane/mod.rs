@@ -25,7 +25,7 @@ use anyhow::{Context, Result};
 use tidegauge_aggregate::{Closing, Windows};
 use tidegauge_flow::{Readings, Sensors};
 use tidegauge_ingest::{Decoder, Ends, Format, Message};
-use tidegauge_score::Scorer;
+use tidegauge_score::{EventTally, Events, Scorer};
 use tidegauge_serve::LaneMetrics;
 use tidegauge_sink::{ClosedBy, Jump, JumpReason};
 
@@ -37,6 +37,7 @@ pub use self::idle::IdleClock;
 use self::inputs::Input;
 use self::windows::{Restored, restore};
 use crate::config::{LaneMode, SourceKind};
+use crate::courier::{self, Holding};
 use crate::memory::Share;
 use crate::pipeline::{InForce, LABELS, Newest, Pipeline};
 
@@ -63,6 +64,10 @@ pub struct Lane {
     windows: Windows,
     closing: Closing,
     scorer: Scorer,
+    /// `None` when nobody wants any.
+    events: Option<Events>,
+    /// What of them is in the metrics.
+    told: EventTally,
     /// Scratch space of `feed`.
     readings: Readings,
     epoch: Epoch,
@@ -73,6 +78,8 @@ pub struct Lane {
     /// Models were announced since anything was read.
     announced_at_rest: bool,
     metrics: LaneMetrics,
+    /// Whoever tells events knows the lane by it; `None` when nobody does.
+    holding: Option<Holding>,
     share: Share,
     /// Messages since the lane was last weighed.
     unweighed: u64,
@@ -89,7 +96,7 @@ impl Lane {
         let restored = restore(pipeline, &ledger, closing).with_context(|| {
             format!("lane {name} cannot continue from epoch {}", ledger.next_epoch() - 1)
         })?;
-        let Restored { mut windows, sensors, scorer } = restored;
+        let Restored { mut windows, sensors, scorer, events } = restored;
         let shares_watermark = pipeline.config.source.lanes != LaneMode::Topic
             || pipeline.config.source.kind != SourceKind::Kafka;
         let inputs = ledger.positions().iter().map(|(partition, next)| Input {
@@ -102,11 +109,18 @@ impl Lane {
         });
         let inputs: Vec<Input> = inputs.collect();
         let metrics = pipeline.metrics.lane(name, &LABELS);
+        let name: Arc<str> = name.into();
+        let opened = ledger.newest().epoch;
+        courier::begin(pipeline, &name, opened)?;
+        let told = !pipeline.config.alerts.is_empty();
+        let holding = told.then(|| pipeline.outbox().hold(&name, opened));
         let event = pipeline.config.event.clone();
         let mut lane = Self {
             readings: Readings::new(event.values.len()),
             decoder: Decoder::new(event, Format::Json),
             scorer,
+            events,
+            told: EventTally::default(),
             pipeline: pipeline.clone(),
             epoch: Epoch::default(),
             newer: Newest::default(),
@@ -115,7 +129,8 @@ impl Lane {
             share: pipeline.memory.share(),
             unweighed: 0,
             idle: IdleClock::default(),
-            name: name.into(),
+            name,
+            holding,
             running: ledger.next_epoch(),
             identities: ledger.newest().inputs.clone(),
             witness: None,
@@ -271,6 +286,9 @@ impl Lane {
         self.metrics.models_missing.set(level(self.scorer.missing()));
         self.metrics.models_fallback.set(level(self.scorer.on_fallback()));
         self.metrics.models_loaded.set(level(self.scorer.loaded()));
+        if let Some(events) = &self.events {
+            self.metrics.events_open.set(level(events.tally().open as usize));
+        }
         if silent && self.windows.open_windows() == 0 {
             // Nothing waits for the watermark: a silent sensor is no delay.
             self.metrics.watermark_delay.set(0.0);
@@ -306,6 +324,7 @@ impl Lane {
     fn weigh(&mut self) {
         let state =
             self.windows.memory_bytes() + self.sensors.memory_bytes() + self.scorer.memory_bytes();
+        let state = state + self.events.as_ref().map_or(0, Events::memory_bytes);
         let flight = self.flight_bytes();
         let bytes = state + self.epoch.bytes() + flight;
         self.share.set(bytes as u64, flight as u64);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use tidegauge_aggregate::{Closing, Refusal, WindowSettings, Windows};
 use tidegauge_flow::{Sensors, WindowRows};
 use tidegauge_ingest::{Message, Reason, Reject};
-use tidegauge_score::{Scorer, Stamp, Status};
+use tidegauge_score::{EventTally, Events, Scorer, Stamp, Status};
 use tidegauge_sink::Lane as Ledger;
 
 use super::{Lane, epoch, state};
@@ -64,6 +64,7 @@ impl Lane {
         self.metrics.filtered.inc_by(pushed.filtered);
         self.metrics.duplicates.inc_by(pushed.duplicate);
         self.metrics.adjusted.inc_by(pushed.adjusted);
+        self.metrics.out_of_order.inc_by(pushed.out_of_order);
         let partition = &self.inputs[input].partition;
         if !pushed.late.is_empty() && self.pipeline.config.window.late != Late::Drop {
             let schema = &self.pipeline.late_schema;
@@ -109,6 +110,7 @@ impl Lane {
             self.score_rows(&rows)?;
         }
         self.tell_incomplete();
+        self.pass_events();
         Ok(())
     }
 
@@ -122,8 +124,14 @@ impl Lane {
         let stamp = Stamp { lane: &self.name, epoch: self.running };
         let judged = trial(&closed, &self.sensors, &stamp)?;
         closed.iter().for_each(|rows| self.epoch.closed(rows));
-        judged.predictions.into_iter().for_each(|batch| self.epoch.keep_predictions(batch));
+        for (sensor, batch) in judged.predictions {
+            if let Some(events) = &mut self.events {
+                events.observe(&vec![sensor; batch.num_rows()], &batch)?;
+            }
+            self.epoch.keep_predictions(batch);
+        }
         self.epoch.tried_sets = judged.model_sets;
+        self.pass_events();
         Ok(())
     }
 
@@ -154,8 +162,22 @@ impl Lane {
         self.metrics.challenged.inc_by(tally.challenged - before.challenged);
         self.metrics.agreed.inc_by(tally.agreed - before.agreed);
         self.pipeline.observe(&batch);
+        if let Some(events) = &mut self.events {
+            events.observe(&rows.sensor, &batch)?;
+        }
         self.epoch.scored(batch, rows, tally.anomalies - before.anomalies);
         Ok(())
+    }
+
+    /// Ends events whose sensors have been silent for long enough; to be called when all windows that the
+    /// watermark has passed are scored.
+    fn pass_events(&mut self) {
+        let Some(events) = &mut self.events else { return };
+        events.pass(self.windows.watermark_ns());
+        let EventTally { opened, closed, .. } = events.tally();
+        self.metrics.events_opened.inc_by(opened - self.told.opened);
+        self.metrics.events_closed.inc_by(closed - self.told.closed);
+        self.told = events.tally();
     }
 }
 
@@ -164,6 +186,7 @@ pub(super) struct Restored {
     pub windows: Windows,
     pub sensors: Sensors,
     pub scorer: Scorer,
+    pub events: Option<Events>,
 }
 
 /// Reads the state that the ledger names.
@@ -192,7 +215,8 @@ pub(super) fn restore(pipeline: &Pipeline, ledger: &Ledger, closing: Closing) ->
     let (query, key) = (pipeline.query.clone(), pipeline.config.event.key.clone());
     match ledger.checkpoint()? {
         Some(bytes) => {
-            let state::Parts { windows, announced, remembered } = state::split(&bytes)?;
+            let state::Parts { windows, announced, remembered, events: of_events } =
+                state::split(&bytes)?;
             let (windows, sensors) =
                 Windows::restore(windows, query, settings, window.sensors_max, Some(spill))?;
             let announced = match closing {
@@ -203,7 +227,11 @@ pub(super) fn restore(pipeline: &Pipeline, ledger: &Ledger, closing: Closing) ->
             if let Some(remembered) = remembered {
                 scorer.restore(remembered, &sensors)?;
             }
-            Ok(Restored { windows, sensors, scorer })
+            let mut events = pipeline.events();
+            if let (Some(events), Some(bytes)) = (&mut events, of_events) {
+                events.restore(bytes, &sensors)?;
+            }
+            Ok(Restored { windows, sensors, scorer, events })
         }
         None => {
             // Those of a whole topic are added as they are found.
@@ -215,7 +243,7 @@ pub(super) fn restore(pipeline: &Pipeline, ledger: &Ledger, closing: Closing) ->
             windows.set_spill(spill);
             let sensors = Sensors::new(key, window.sensors_max);
             let scorer = pipeline.scorer()?;
-            Ok(Restored { windows, sensors, scorer })
+            Ok(Restored { windows, sensors, scorer, events: pipeline.events() })
         }
     }
 }

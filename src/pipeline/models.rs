@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use anyhow::{Result, anyhow};
 use tidegauge_aggregate::Query;
 use tidegauge_score::{Models, ScoreError, Scorer};
+use tidegauge_serve::{ModelsSeen, View};
 use tidegauge_sink::Digest;
 
 use super::Pipeline;
@@ -197,11 +198,29 @@ impl Pipeline {
         };
         let settings = &self.config.models;
         let onset = settings.onset.as_ref().map(|onset| onset.alias.as_str());
-        Newest {
+        let newest = Newest {
             champion: newer(Some(&settings.alias), known.champion),
             onset: newer(onset, known.onset),
             challenger: newer(settings.challenger.as_deref(), known.challenger),
             fallback: newer(settings.group_alias(), known.fallback),
+        };
+        self.measure(&newest);
+        newest
+    }
+
+    /// Tells the metrics what models are like that are taken, or are about to be.
+    fn measure(&self, newest: &Newest) {
+        let Newest { champion, onset, challenger, fallback } = newest;
+        let views = [
+            (View::Champion, champion),
+            (View::Onset, onset),
+            (View::Challenger, challenger),
+            (View::Fallback, fallback),
+        ];
+        for (view, models) in views {
+            if let Some(models) = models {
+                self.metrics.models.seen(view, &seen(models));
+            }
         }
     }
 
@@ -218,12 +237,14 @@ impl Pipeline {
             let found = self.models_of(alias, announced);
             found.unwrap_or_else(|error| self.without(alias, &error))
         };
-        Ok(Newest {
+        let newest = Newest {
             champion: self.models_of(&settings.alias, announced.champion)?,
             onset: beside(onset, announced.onset),
             challenger: beside(settings.challenger.as_deref(), announced.challenger),
             fallback: beside(settings.group_alias(), announced.fallback),
-        })
+        };
+        self.measure(&newest);
+        Ok(newest)
     }
 
     fn models_of(&self, alias: &str, announced: Option<u64>) -> Result<Option<Models>> {
@@ -269,6 +290,29 @@ impl Pipeline {
             self.without::<()>(settings.group_alias().unwrap_or_default(), &error.into());
         }
         Ok(scorer)
+    }
+}
+
+/// An alias's models, for the metrics.
+fn seen(models: &Models) -> ModelsSeen {
+    let seconds = |us: i64| us as f64 / 1e6;
+    let mut trained_to: Option<(i64, i64)> = None;
+    let (mut count, mut false_alarm_rates) = (0, Vec::new());
+    for (entry, _) in models.effective() {
+        count += 1;
+        if let Some(training) = &entry.training {
+            let to = training.to_us;
+            let (newest, oldest) = trained_to.unwrap_or((to, to));
+            trained_to = Some((newest.max(to), oldest.min(to)));
+            false_alarm_rates.extend(training.false_alarm_rate);
+        }
+    }
+    ModelsSeen {
+        set: models.version(),
+        published_seconds: seconds(models.newest().header.created_us),
+        models: count,
+        trained_to_seconds: trained_to.map(|(newest, oldest)| (seconds(newest), seconds(oldest))),
+        false_alarm_rates,
     }
 }
 

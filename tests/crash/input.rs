@@ -63,6 +63,10 @@ pub fn config() -> Config {
         out_of_order = "3s"
         [models]
         features = ["s"]
+        [events]
+        open = 2
+        of = 4
+        close = 1
     "#;
     config::parse("crash", text, std::iter::empty(), &[]).expect("the configuration is valid")
 }

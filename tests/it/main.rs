@@ -7,6 +7,8 @@
 // A skipped test has to say so.
 #![allow(clippy::print_stdout)]
 
+mod access;
+mod alerts;
 mod beside;
 mod detection;
 mod disk;

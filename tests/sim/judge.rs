@@ -10,6 +10,7 @@ use arrow::datatypes::{
 use tidegauge::config::Late;
 use tidegauge_sink::{Lake, Reader, Record, Table, parquet, verify};
 
+use crate::events;
 use crate::models::threshold;
 use crate::oracle::{self, Expected};
 use crate::scenario::Scenario;
@@ -24,6 +25,7 @@ pub struct Totals {
     pub late: u64,
     pub revisions: u64,
     pub rejects: u64,
+    pub events: u64,
     pub moves: u64,
     /// Rows of which the oracle knows only bounds.
     pub uncertain: u64,
@@ -96,11 +98,18 @@ impl Judge<'_> {
         }
     }
 
-    fn lane(&mut self, number: usize, records: &[Record], tables: &[Vec<RecordBatch>; 3]) {
-        let [predictions, late, rejects] = tables;
+    fn lane(&mut self, number: usize, records: &[Record], tables: &[Vec<RecordBatch>; 4]) {
+        let [predictions, late, rejects, events] = tables;
         let late = self.late(number, records, late);
         let verdict = oracle::judge(self.scenario, number, records, &late);
         self.problems.extend(verdict.problems);
+        // A window's first row may come late where windows are revised, and then the order is another one.
+        if self.scenario.config.window.late != Late::Revise {
+            let (problems, rows) =
+                events::judge(self.scenario, number, records, predictions, events);
+            self.problems.extend(problems);
+            self.totals.events += rows;
+        }
         let rejects = self.rejects(number, records, rejects);
         for (offset, reason) in verdict.rejects.difference(&rejects) {
             self.problems.push(format!("{number}: offset {offset} ({reason}) is in no reject"));
@@ -331,6 +340,7 @@ impl Totals {
         self.late += other.late;
         self.revisions += other.revisions;
         self.rejects += other.rejects;
+        self.events += other.events;
         self.moves += other.moves;
         self.uncertain += other.uncertain;
     }

@@ -7,6 +7,7 @@
 //! ```
 #![allow(clippy::print_stdout)]
 
+mod events;
 mod executor;
 mod group;
 mod judge;

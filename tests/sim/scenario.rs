@@ -13,6 +13,7 @@ use tidegauge::pipeline::plan;
 use tidegauge_aggregate::Query;
 use tidegauge_flow::time::rfc3339;
 
+use crate::events;
 use crate::world::{Faults, WALL_START_NS};
 
 pub const SECOND: i64 = 1_000_000_000;
@@ -110,6 +111,7 @@ impl Scenario {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let planned = queries().choose(&mut random).expect("there are queries");
         let mut config = planned.config.clone();
+        config.events = events::settings(seed);
         config.window.out_of_order = Duration::from_secs(random.random_range(0..8));
         config.window.idle_after = Duration::from_secs(*pick(&mut random, &[15, 30, 60]));
         if random.random_bool(0.3) {

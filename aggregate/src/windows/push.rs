@@ -23,6 +23,9 @@ pub struct Pushed {
     pub aggregated: u64,
     /// Of all these, those that the time policy gave another time.
     pub adjusted: u64,
+    /// Of all these, those that came after one of a later time, of the same partition or, with a watermark per
+    /// sensor, of the same sensor.
+    pub out_of_order: u64,
 }
 
 /// Why a reading cannot be counted.
@@ -153,6 +156,8 @@ impl Windows {
     ) -> Option<i64> {
         let event = readings.time_ns[row];
         let arrival = readings.arrival_ns.get(row).copied().unwrap_or_default();
+        let is_behind = self.time.is_behind(partition, readings.sensor[row], event);
+        pushed.out_of_order += u64::from(is_behind);
         match self.time.observe(partition, readings.sensor[row], event, arrival) {
             Verdict::Counts(time) => {
                 let adjusted = time != event && self.settings.policy.time == TimeBy::Event;

@@ -297,6 +297,7 @@ fn where_filters_readings_and_counts_them() {
             late: vec![(4, LateReason::WindowClosed)],
             filtered: 2,
             aggregated: 2,
+            out_of_order: 1,
             ..Pushed::default()
         }
     );

@@ -65,6 +65,24 @@ impl Registry {
         self.moves(name)?.into_iter().map(|number| self.record(name, number)).collect()
     }
 
+    /// The last move to another version than the alias means now; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Registry::alias`].
+    pub fn before(&self, name: &str) -> Result<Option<AliasRecord>, ScoreError> {
+        check_name(name)?;
+        let mut now = None;
+        for number in self.moves(name)?.into_iter().rev() {
+            let record = self.record(name, number)?;
+            match now {
+                None => now = Some(record.version),
+                Some(version) if version != record.version => return Ok(Some(record)),
+                Some(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
     /// Makes an alias mean a version, after reading that version and all that it widens.
     ///
     /// # Errors

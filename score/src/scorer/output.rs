@@ -142,8 +142,8 @@ pub(super) struct Output {
     is_anomaly: BooleanBufferBuilder,
     severity: Vec<f64>,
     status: Vec<Status>,
-    /// Of what row a reason is, if any has one.
-    reason: Vec<Option<String>>,
+    /// The reasons that there are, by rising row: few rows have one.
+    reasons: Vec<(usize, String)>,
     model_set: Vec<u64>,
     /// Rows with a verdict, with a severity, with a model.
     scored: NullBufferBuilder,
@@ -202,7 +202,7 @@ impl Output {
             is_anomaly: BooleanBufferBuilder::new(rows),
             severity: Vec::with_capacity(rows),
             status: Vec::with_capacity(rows),
-            reason: Vec::with_capacity(rows),
+            reasons: Vec::new(),
             model_set: Vec::with_capacity(rows),
             scored: NullBufferBuilder::new(rows),
             severe: NullBufferBuilder::new(rows),
@@ -229,7 +229,6 @@ impl Output {
         self.threshold.push(0.0);
         self.is_anomaly.append(false);
         self.severity.push(0.0);
-        self.reason.push(None);
         self.model_set.push(model_set.unwrap_or_default());
         self.scored.append_null();
         self.severe.append_null();
@@ -238,13 +237,14 @@ impl Output {
     }
 
     /// A row that was scored.
+    #[inline]
     pub(super) fn verdict(&mut self, verdict: Verdict) {
         let is_anomaly = verdict.is_anomaly();
         self.score.push(verdict.score);
         self.threshold.push(verdict.threshold);
         self.is_anomaly.append(is_anomaly);
         self.severity.push(verdict.severity.unwrap_or_default());
-        self.reason.push(verdict.reason);
+        self.reasons.extend(verdict.reason.map(|reason| (self.status.len(), reason)));
         self.model_set.push(verdict.model_set.unwrap_or_default());
         self.scored.append_non_null();
         self.severe.append(verdict.severity.is_some());
@@ -262,9 +262,11 @@ impl Output {
         set: Option<u64>,
         reason: impl FnOnce() -> Option<String>,
     ) {
-        let given = &mut self.reason[self.onset.novelty.len()];
-        if given.is_none() {
-            *given = reason();
+        let row = self.onset.novelty.len();
+        if let Err(place) = self.reasons.binary_search_by_key(&row, |(row, _)| *row)
+            && let Some(reason) = reason()
+        {
+            self.reasons.insert(place, (row, reason));
         }
         self.onset.novelty.push(novelty);
         self.onset.alarm.push(alarm);
@@ -302,7 +304,7 @@ impl Output {
             Arc::new(BooleanArray::new(self.is_anomaly.finish(), scored)),
             Arc::new(floats(self.severity, self.severe.finish())),
             Arc::new(strings(status)),
-            Arc::new(self.reason.into_iter().collect::<StringArray>()),
+            Arc::new(sparse(&self.reasons, n)),
             Arc::new(UInt64Array::new(self.model_set.into(), self.modelled.finish())),
             Arc::new(UInt32Array::from(rows.revision.clone())),
             Arc::new(UInt64Array::from(rows.n_readings.clone())),
@@ -329,6 +331,20 @@ impl Output {
         self.tally.rows[status as usize] += 1;
         self.status.push(status);
     }
+}
+
+/// A column of `rows` texts of which there are only some, by rising row.
+fn sparse(texts: &[(usize, String)], rows: usize) -> StringArray {
+    let bytes = texts.iter().map(|(_, text)| text.len()).sum();
+    let mut builder = StringBuilder::with_capacity(rows, bytes);
+    let mut done = 0;
+    for (row, text) in texts {
+        builder.append_nulls(row - done);
+        builder.append_value(text);
+        done = row + 1;
+    }
+    builder.append_nulls(rows - done);
+    builder.finish()
 }
 
 /// A column of texts, with room for all of them from the start.

@@ -68,6 +68,7 @@ pub(super) fn challenger(
 }
 
 /// Why a row of a sensor that has a model gets no verdict.
+#[inline]
 fn refusal(fit: Fit, score: f64, is_full: bool) -> Option<Status> {
     match fit {
         _ if !is_full => Some(Status::TooFewReadings),
@@ -118,6 +119,7 @@ pub(super) fn onset(
 }
 
 /// The score of each row; of a row that is not finite nothing.
+#[inline]
 fn scores(ready: &Ready, rows: &Rows<'_>, count: usize, mut scores: Vec<f64>) -> Vec<f64> {
     scores.clear();
     scores.resize(count, 0.0);

@@ -142,17 +142,24 @@ impl View {
         }
     }
 
+    /// Makes sure that [`View::ready`] says what is true of a sensor now. For each run of rows: what is
+    /// known already costs two comparisons.
+    #[inline]
     pub fn look_up(&mut self, sensor: SensorId, sensors: &Sensors) {
         if !self.changed.is_empty() {
             self.look_up_changed(sensors);
         }
+        if (sensor as usize) >= self.slots.len() || !self.is_current(sensor) {
+            self.look_up_anew(sensor, sensors);
+        }
+    }
+
+    #[cold]
+    fn look_up_anew(&mut self, sensor: SensorId, sensors: &Sensors) {
         let index = sensor as usize;
         if index >= self.slots.len() {
             // Room for every sensor of the lane, not beyond: the directory is bounded.
             self.slots.resize_with(sensors.len().max(index + 1), Slot::default);
-        }
-        if self.is_current(sensor) {
-            return;
         }
         let found = self.models.as_ref().and_then(|models| models.find(&sensors.key(sensor)));
         let generation = self.generation;
@@ -172,6 +179,7 @@ impl View {
 
     /// Brings the models of the rows to come nearer, step by step: each step reads what the one
     /// before asked for.
+    #[inline]
     pub fn prefetch(&self, coming: &[SensorId]) {
         let ready = |ahead: usize| match self.slots.get(*coming.get(ahead)? as usize)? {
             Slot::Ready(ready) => Some(ready),
@@ -189,6 +197,7 @@ impl View {
     }
 
     /// Whether what is known of a sensor's model still holds.
+    #[inline]
     pub fn is_current(&self, sensor: SensorId) -> bool {
         match &self.slots[sensor as usize] {
             Slot::Unseen => false,

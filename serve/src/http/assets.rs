@@ -11,8 +11,42 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+const TEXT: &str = "text/plain; charset=utf-8";
 /// What is served: its path, its type, its bytes.
-const FILES: [(&str, &str, &[u8]); 1] = [("/", HTML, include_bytes!("../../assets/index.html"))];
+const FILES: [(&str, &str, &[u8]); 29] = [
+    ("/", HTML, include_bytes!("../../assets/index.html")),
+    ("/api.js", JS, include_bytes!("../../assets/api.js")),
+    ("/app.js", JS, include_bytes!("../../assets/app.js")),
+    ("/base.css", CSS, include_bytes!("../../assets/base.css")),
+    ("/chart.js", JS, include_bytes!("../../assets/chart.js")),
+    ("/dom.js", JS, include_bytes!("../../assets/dom.js")),
+    ("/format.js", JS, include_bytes!("../../assets/format.js")),
+    ("/grid.js", JS, include_bytes!("../../assets/grid.js")),
+    ("/hex.js", JS, include_bytes!("../../assets/hex.js")),
+    ("/icon.svg", SVG, include_bytes!("../../assets/icon.svg")),
+    ("/parts.js", JS, include_bytes!("../../assets/parts.js")),
+    ("/settings.js", JS, include_bytes!("../../assets/settings.js")),
+    ("/spark.js", JS, include_bytes!("../../assets/spark.js")),
+    ("/stream.js", JS, include_bytes!("../../assets/stream.js")),
+    ("/theme.js", JS, include_bytes!("../../assets/theme.js")),
+    ("/ticks.js", JS, include_bytes!("../../assets/ticks.js")),
+    ("/views.css", CSS, include_bytes!("../../assets/views.css")),
+    ("/vendor/uplot.LICENSE.txt", TEXT, include_bytes!("../../assets/vendor/uplot.LICENSE.txt")),
+    ("/vendor/uplot.css", CSS, include_bytes!("../../assets/vendor/uplot.css")),
+    ("/vendor/uplot.js", JS, include_bytes!("../../assets/vendor/uplot.js")),
+    ("/views/anomalies.js", JS, include_bytes!("../../assets/views/anomalies.js")),
+    ("/views/events.js", JS, include_bytes!("../../assets/views/events.js")),
+    ("/views/history.js", JS, include_bytes!("../../assets/views/history.js")),
+    ("/views/lanes.js", JS, include_bytes!("../../assets/views/lanes.js")),
+    ("/views/models.js", JS, include_bytes!("../../assets/views/models.js")),
+    ("/views/overview.js", JS, include_bytes!("../../assets/views/overview.js")),
+    ("/views/rejects.js", JS, include_bytes!("../../assets/views/rejects.js")),
+    ("/views/sensor.js", JS, include_bytes!("../../assets/views/sensor.js")),
+    ("/views/sensors.js", JS, include_bytes!("../../assets/views/sensors.js")),
+];
 
 /// One file.
 #[derive(Debug)]
@@ -55,3 +89,6 @@ impl Asset {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

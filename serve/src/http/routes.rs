@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 
 use super::keys::Role;
 use super::refusal::Refusal;
-use super::{App, api, assets, gate, login, stream};
+use super::{App, api, assets, gate, login, series, stream};
 
 /// The type that Prometheus expects of its text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -110,7 +110,8 @@ pub(super) fn router(app: App) -> Router {
         .route("/login", get(login::form).post(login::enter))
         .route("/login.css", get(login::style))
         .route("/logout", post(login::leave))
-        .nest("/api/v1", api);
+        .nest("/api/v1", api)
+        .route("/prometheus/api/v1/{*path}", get(series::ask).post(series::ask));
     for asset in assets::all() {
         let answer = move |headers: HeaderMap| async move { asset.answer(&headers) };
         router = router.route(asset.path, get(answer));

@@ -7,6 +7,7 @@ mod client;
 mod console;
 mod page;
 mod probe;
+mod series;
 mod stream;
 mod tls;
 
@@ -47,6 +48,7 @@ fn start_with(settings: impl FnOnce(&Path) -> HttpSettings) -> Fixture {
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
         console: Some(console.clone()),
+        series: Some(Arc::new(crate::series::tests::Made)),
     };
     let server = Server::start(settings, site).expect("a free port");
     Fixture { metrics, health, console, server, folder }
@@ -202,7 +204,10 @@ fn a_taken_port_is_named_in_the_error() {
     let fixture = start(HttpLimits::default());
     let taken = fixture.server.local_addr();
     let (metrics, health) = (Arc::clone(&fixture.metrics), Arc::clone(&fixture.health));
-    let again = Server::start(HttpSettings::on(taken), Site { metrics, health, console: None });
+    let again = Server::start(
+        HttpSettings::on(taken),
+        Site { metrics, health, console: None, series: None },
+    );
     let error = again.expect_err("the port is taken");
     assert!(matches!(error, ServeError::Bind { address, .. } if address == taken));
     assert!(error.to_string().starts_with(&format!("cannot listen on {taken}: ")), "{error}");

@@ -36,6 +36,8 @@ pub struct LaneMetrics {
     pub rejects: Labelled,
     /// Readings that came too late, by reason.
     pub late: Labelled,
+    /// Readings that came after one of a later time.
+    pub out_of_order: IntCounter,
     /// Readings that the time policy gave another time.
     pub adjusted: IntCounter,
     /// Readings that the query's WHERE left out.
@@ -53,6 +55,10 @@ pub struct LaneMetrics {
     pub anomalies: IntCounter,
     /// Rows that raised an alarm of the onset view.
     pub alarms: IntCounter,
+    /// Anomaly events that opened.
+    pub events_opened: IntCounter,
+    /// Anomaly events that closed.
+    pub events_closed: IntCounter,
     /// Rows that both a sensor's own champion and the challenger have a verdict on.
     pub challenged: IntCounter,
     /// Of these, rows that they agree on.
@@ -75,6 +81,8 @@ pub struct LaneMetrics {
     pub open_windows: IntGauge,
     /// Closed windows that are held for late readings.
     pub held_windows: IntGauge,
+    /// Anomaly events that are open.
+    pub events_open: IntGauge,
     /// Known sensors without a model.
     pub models_missing: IntGauge,
     /// Known sensors that a fallback judges.
@@ -125,6 +133,7 @@ pub(super) struct LaneFamilies {
     readings: IntCounterVec,
     rejects: IntCounterVec,
     late: IntCounterVec,
+    out_of_order: IntCounterVec,
     adjusted: IntCounterVec,
     incomplete: IntCounterVec,
     spilled_bytes: IntCounterVec,
@@ -134,6 +143,8 @@ pub(super) struct LaneFamilies {
     rows: IntCounterVec,
     scored: IntCounterVec,
     anomalies: IntCounterVec,
+    events_opened: IntCounterVec,
+    events_closed: IntCounterVec,
     alarms: IntCounterVec,
     challenged: IntCounterVec,
     agreed: IntCounterVec,
@@ -146,6 +157,7 @@ pub(super) struct LaneFamilies {
     open_groups: IntGaugeVec,
     open_windows: IntGaugeVec,
     models_missing: IntGaugeVec,
+    events_open: IntGaugeVec,
     models_fallback: IntGaugeVec,
     models_loaded: IntGaugeVec,
     /// The names of the lanes that are there; their number is bounded by the partitions.
@@ -184,6 +196,11 @@ impl LaneFamilies {
                 "Readings that came too late, by reason.",
                 &["lane", "reason"],
             )?,
+            out_of_order: total(
+                "aggregate_out_of_order",
+                "Readings that came after one of a later time.",
+                &one,
+            )?,
             adjusted: total(
                 "aggregate_adjusted",
                 "Readings that the time policy gave another time.",
@@ -216,6 +233,8 @@ impl LaneFamilies {
                 &["lane", "status"],
             )?,
             anomalies: total("score_anomalies", "Rows called anomalous.", &one)?,
+            events_opened: total("events_opened", "Anomaly events that opened.", &one)?,
+            events_closed: total("events_closed", "Anomaly events that closed.", &one)?,
             alarms: total("score_alarms", "Rows that raised an alarm of the onset view.", &one)?,
             challenged: total(
                 "score_challenger_rows",
@@ -236,6 +255,7 @@ impl LaneFamilies {
             open_groups: state("aggregate_open_groups", "Open pairs of sensor and window.")?,
             open_windows: state("aggregate_open_windows", "Open windows.")?,
             models_missing: state("score_models_missing", "Known sensors without a model.")?,
+            events_open: state("events_open", "Anomaly events that are open.")?,
             models_fallback: state(
                 "score_models_fallback",
                 "Known sensors that a fallback judges.",
@@ -258,6 +278,7 @@ impl LaneFamilies {
             readings: self.readings.with_label_values(&one),
             rejects: labelled(&self.rejects, lane, labels.reasons),
             late: labelled(&self.late, lane, labels.late),
+            out_of_order: self.out_of_order.with_label_values(&one),
             adjusted: self.adjusted.with_label_values(&one),
             incomplete: self.incomplete.with_label_values(&one),
             spilled_bytes: self.spilled_bytes.with_label_values(&one),
@@ -267,6 +288,8 @@ impl LaneFamilies {
             rows: self.rows.with_label_values(&one),
             scored: labelled(&self.scored, lane, labels.statuses),
             anomalies: self.anomalies.with_label_values(&one),
+            events_opened: self.events_opened.with_label_values(&one),
+            events_closed: self.events_closed.with_label_values(&one),
             alarms: self.alarms.with_label_values(&one),
             challenged: self.challenged.with_label_values(&one),
             agreed: self.agreed.with_label_values(&one),
@@ -279,6 +302,7 @@ impl LaneFamilies {
             open_groups: self.open_groups.with_label_values(&one),
             open_windows: self.open_windows.with_label_values(&one),
             models_missing: self.models_missing.with_label_values(&one),
+            events_open: self.events_open.with_label_values(&one),
             models_fallback: self.models_fallback.with_label_values(&one),
             models_loaded: self.models_loaded.with_label_values(&one),
             lane: lane.to_owned(),
@@ -294,6 +318,7 @@ impl LaneFamilies {
             &self.messages,
             &self.bytes,
             &self.readings,
+            &self.out_of_order,
             &self.adjusted,
             &self.incomplete,
             &self.spilled_bytes,
@@ -301,6 +326,8 @@ impl LaneFamilies {
             &self.duplicates,
             &self.rows,
             &self.anomalies,
+            &self.events_opened,
+            &self.events_closed,
             &self.alarms,
             &self.challenged,
             &self.agreed,
@@ -315,6 +342,7 @@ impl LaneFamilies {
             &self.open_windows,
             &self.held_windows,
             &self.models_missing,
+            &self.events_open,
             &self.models_fallback,
             &self.models_loaded,
         ] {

@@ -55,6 +55,12 @@ impl Process {
         Ok(Some(process))
     }
 
+    /// Resident memory, bytes.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.refresh();
+        u64::try_from(self.memory.get()).unwrap_or(0)
+    }
+
     /// Reads the numbers anew; what can't be read keeps its last value.
     pub(super) fn refresh(&self) {
         if let Some(bytes) = resident_bytes() {

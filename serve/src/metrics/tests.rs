@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::{fs, path::Path};
 
-use super::{KAFKA_CODES_MAX, LaneLabels, Metrics};
+use super::{KAFKA_CODES_MAX, LaneLabels, Metrics, ModelsSeen, View};
 
 const LABELS: LaneLabels = LaneLabels {
     reasons: &["malformed", "too_old"],
@@ -20,6 +20,13 @@ fn the_metrics_are_those_of_the_documentation() {
     let metrics = Metrics::new().expect("the names are distinct");
     metrics.lane("sensors-0", &LABELS);
     metrics.kafka_errors("BrokerNotAvailable", 1);
+    metrics.machine.watch_disk("/".into());
+    let seen = ModelsSeen {
+        trained_to_seconds: Some((2.0, 1.0)),
+        false_alarm_rates: vec![0.01],
+        ..ModelsSeen::default()
+    };
+    metrics.models.seen(View::Champion, &seen);
     assert_eq!(shown(&metrics.text()), documented());
 }
 

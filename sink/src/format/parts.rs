@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tidegauge_flow::{Partition, Span};
 
@@ -16,6 +17,15 @@ pub(super) enum TableV1 {
     Predictions,
     Late,
     Rejects,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TableV3 {
+    Predictions,
+    Late,
+    Rejects,
+    Events,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,8 +47,8 @@ pub(super) struct PositionV1 {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct FileV1 {
-    pub table: TableV1,
+pub(super) struct FileOf<T> {
+    pub table: T,
     pub path: String,
     pub rows: u64,
     pub bytes: u64,
@@ -46,6 +56,8 @@ pub(super) struct FileV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_end_us: Option<(i64, i64)>,
 }
+
+pub(super) type FileV1 = FileOf<TableV1>;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +112,153 @@ pub(super) struct CountersV2 {
     pub open: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CountersV3 {
+    pub messages: u64,
+    pub readable: u64,
+    pub rejected: u64,
+    pub aggregated: u64,
+    pub late: u64,
+    pub late_closed: u64,
+    pub late_arrival: u64,
+    pub late_out_of_order: u64,
+    pub filtered: u64,
+    pub duplicate: u64,
+    pub rows: u64,
+    pub n_readings: u64,
+    pub superseded: u64,
+    pub events: u64,
+    pub open: u64,
+}
+
+/// The parts that a lake with anomaly events has otherwise. One without them keeps the older form, so that
+/// older programs read it.
+pub(super) trait Parts {
+    type Table: Serialize + DeserializeOwned;
+    type Counters: Serialize + DeserializeOwned;
+
+    fn table_out(table: Table) -> Self::Table;
+    fn table_in(table: &Self::Table) -> Table;
+    fn counters_out(counters: &Counters) -> Self::Counters;
+    fn counters_in(counters: &Self::Counters) -> Counters;
+}
+
+/// Those of records up to format 2 and of summaries of format 1.
+pub(super) enum WithoutEvents {}
+
+/// Those of records of format 3 and of summaries of format 2.
+pub(super) enum WithEvents {}
+
+impl Parts for WithoutEvents {
+    type Table = TableV1;
+    type Counters = CountersV2;
+
+    fn table_out(table: Table) -> TableV1 {
+        match table {
+            Table::Predictions => TableV1::Predictions,
+            Table::Late => TableV1::Late,
+            Table::Rejects => TableV1::Rejects,
+            Table::Events => unreachable!("what has events is written in the form that knows them"),
+        }
+    }
+
+    fn table_in(table: &TableV1) -> Table {
+        match table {
+            TableV1::Predictions => Table::Predictions,
+            TableV1::Late => Table::Late,
+            TableV1::Rejects => Table::Rejects,
+        }
+    }
+
+    fn counters_out(counters: &Counters) -> CountersV2 {
+        counters_out(counters)
+    }
+
+    fn counters_in(counters: &CountersV2) -> Counters {
+        counters_in(counters)
+    }
+}
+
+impl Parts for WithEvents {
+    type Table = TableV3;
+    type Counters = CountersV3;
+
+    fn table_out(table: Table) -> TableV3 {
+        match table {
+            Table::Predictions => TableV3::Predictions,
+            Table::Late => TableV3::Late,
+            Table::Rejects => TableV3::Rejects,
+            Table::Events => TableV3::Events,
+        }
+    }
+
+    fn table_in(table: &TableV3) -> Table {
+        match table {
+            TableV3::Predictions => Table::Predictions,
+            TableV3::Late => Table::Late,
+            TableV3::Rejects => Table::Rejects,
+            TableV3::Events => Table::Events,
+        }
+    }
+
+    fn counters_out(counters: &Counters) -> CountersV3 {
+        let CountersV2 {
+            messages,
+            readable,
+            rejected,
+            aggregated,
+            late,
+            late_closed,
+            late_arrival,
+            late_out_of_order,
+            filtered,
+            duplicate,
+            rows,
+            n_readings,
+            superseded,
+            open,
+        } = counters_out(counters);
+        CountersV3 {
+            messages,
+            readable,
+            rejected,
+            aggregated,
+            late,
+            late_closed,
+            late_arrival,
+            late_out_of_order,
+            filtered,
+            duplicate,
+            rows,
+            n_readings,
+            superseded,
+            events: counters.events,
+            open,
+        }
+    }
+
+    fn counters_in(c: &CountersV3) -> Counters {
+        Counters {
+            messages: c.messages,
+            readable: c.readable,
+            rejected: c.rejected,
+            aggregated: c.aggregated,
+            late: c.late,
+            late_closed: c.late_closed,
+            late_arrival: c.late_arrival,
+            late_out_of_order: c.late_out_of_order,
+            filtered: c.filtered,
+            duplicate: c.duplicate,
+            rows: c.rows,
+            n_readings: c.n_readings,
+            superseded: c.superseded,
+            events: c.events,
+            open: c.open,
+        }
+    }
+}
+
 pub(super) fn span_out((partition, span): (&Partition, &Span)) -> SpanV1 {
     SpanV1 {
         input: partition.input.to_string(),
@@ -123,9 +282,9 @@ pub(super) fn spans_in(spans: Vec<SpanV1>) -> Result<BTreeMap<Partition, Span>, 
     Ok(positions)
 }
 
-pub(super) fn file_out(file: &FileRef) -> FileV1 {
-    FileV1 {
-        table: table_out(file.table),
+pub(super) fn file_out<P: Parts>(file: &FileRef) -> FileOf<P::Table> {
+    FileOf {
+        table: P::table_out(file.table),
         path: file.path.clone(),
         rows: file.rows,
         bytes: file.bytes,
@@ -134,31 +293,15 @@ pub(super) fn file_out(file: &FileRef) -> FileV1 {
     }
 }
 
-pub(super) fn file_in(file: FileV1) -> Result<FileRef, String> {
+pub(super) fn file_in<P: Parts>(file: FileOf<P::Table>) -> Result<FileRef, String> {
     Ok(FileRef {
-        table: table_in(&file.table),
+        table: P::table_in(&file.table),
         sha256: digest_in(&file.sha256)?,
         path: file.path,
         rows: file.rows,
         bytes: file.bytes,
         window_end_us: file.window_end_us,
     })
-}
-
-pub(super) fn table_out(table: Table) -> TableV1 {
-    match table {
-        Table::Predictions => TableV1::Predictions,
-        Table::Late => TableV1::Late,
-        Table::Rejects => TableV1::Rejects,
-    }
-}
-
-pub(super) fn table_in(table: &TableV1) -> Table {
-    match table {
-        TableV1::Predictions => Table::Predictions,
-        TableV1::Late => Table::Late,
-        TableV1::Rejects => Table::Rejects,
-    }
 }
 
 pub(super) fn positions_out(positions: &BTreeMap<Partition, i64>) -> Vec<PositionV1> {
@@ -254,7 +397,7 @@ pub(super) fn jump_in(wire: JumpV2) -> Jump {
     }
 }
 
-pub(super) fn counters_out(c: &Counters) -> CountersV2 {
+fn counters_out(c: &Counters) -> CountersV2 {
     CountersV2 {
         messages: c.messages,
         readable: c.readable,
@@ -273,7 +416,7 @@ pub(super) fn counters_out(c: &Counters) -> CountersV2 {
     }
 }
 
-pub(super) fn counters_in(c: &CountersV2) -> Counters {
+fn counters_in(c: &CountersV2) -> Counters {
     Counters {
         messages: c.messages,
         readable: c.readable,
@@ -288,6 +431,7 @@ pub(super) fn counters_in(c: &CountersV2) -> Counters {
         rows: c.rows,
         n_readings: c.n_readings,
         superseded: c.superseded,
+        events: 0,
         open: c.open,
     }
 }

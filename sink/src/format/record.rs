@@ -1,21 +1,25 @@
-//! `_tidegauge/ledger/<lane>/<epoch>.json`, format 2.
+//! `_tidegauge/ledger/<lane>/<epoch>.json`, format 3; a record without anomaly events is written in format 2,
+//! which differs in nothing else.
 
 use serde::{Deserialize, Serialize};
 
 use super::parts::{
-    CheckpointV1, CountersV2, FileV1, InputV2, JumpV2, SpanV1, checkpoint_in, checkpoint_out,
-    counters_in, counters_out, digest_in, file_in, file_out, inputs_in, inputs_out, jump_in,
-    jump_out, span_out, spans_in, writer_in,
+    CheckpointV1, CountersV2, FileOf, InputV2, JumpV2, Parts, SpanV1, TableV1, WithEvents,
+    WithoutEvents, checkpoint_in, checkpoint_out, digest_in, file_in, file_out, inputs_in,
+    inputs_out, jump_in, jump_out, span_out, spans_in, writer_in,
 };
 use super::{FORMAT, Frame, Opened};
 use crate::error::LakeError;
-use crate::record::{ClosedBy, IdleMove, Kind, Record};
+use crate::record::{ClosedBy, IdleMove, Kind, Record, Table};
 
 mod v1;
 
+/// The format of records without anomaly events.
+const WITHOUT_EVENTS: u32 = 2;
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RecordV2 {
+struct RecordOf<T, C> {
     format: u32,
     kind: KindV1,
     generation: u64,
@@ -30,12 +34,14 @@ struct RecordV2 {
     watermark_ns: Option<i64>,
     idle_moves: Vec<IdleMoveV1>,
     closed_by: Option<ClosedByV1>,
-    files: Vec<FileV1>,
+    files: Vec<FileOf<T>>,
     checkpoint: Option<CheckpointV1>,
     model_sets: Vec<u64>,
-    counters: CountersV2,
+    counters: C,
     committed_at_us: i64,
 }
+
+type RecordV2 = RecordOf<TableV1, CountersV2>;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -58,9 +64,17 @@ struct IdleMoveV1 {
 }
 
 pub(crate) fn encode(record: &Record) -> Vec<u8> {
+    let of_events = record.files.iter().any(|file| file.table == Table::Events);
+    match of_events || record.counters.events > 0 {
+        true => super::seal(&wire::<WithEvents>(record, FORMAT)),
+        false => super::seal(&wire::<WithoutEvents>(record, WITHOUT_EVENTS)),
+    }
+}
+
+fn wire<P: Parts>(record: &Record, format: u32) -> RecordOf<P::Table, P::Counters> {
     let moves = record.idle_moves.iter();
-    super::seal(&RecordV2 {
-        format: FORMAT,
+    RecordOf {
+        format,
         kind: match record.kind {
             Kind::Open => KindV1::Open,
             Kind::Epoch => KindV1::Epoch,
@@ -77,29 +91,36 @@ pub(crate) fn encode(record: &Record) -> Vec<u8> {
         watermark_ns: record.watermark_ns,
         idle_moves: moves.map(|m| IdleMoveV1 { from_ns: m.from_ns, to_ns: m.to_ns }).collect(),
         closed_by: record.closed_by.map(|ClosedBy::Drain| ClosedByV1::Drain),
-        files: record.files.iter().map(file_out).collect(),
+        files: record.files.iter().map(file_out::<P>).collect(),
         checkpoint: record.checkpoint.as_ref().map(checkpoint_out),
         model_sets: record.model_sets.clone(),
-        counters: counters_out(&record.counters),
+        counters: P::counters_out(&record.counters),
         committed_at_us: record.committed_at_us,
-    })
+    }
 }
 
 pub(crate) fn decode(path: &str, bytes: &[u8]) -> Result<Opened<Record>, LakeError> {
     let frame = Frame::read(path, bytes)?;
-    let Opened { value, intact } = match frame.format {
+    let (record, intact) = match frame.format {
         1 => {
             let Opened { value, intact } = frame.open::<v1::RecordV1>()?;
-            Opened { value: value.into(), intact }
+            (convert::<WithoutEvents>(value.into()), intact)
         }
-        2 => frame.open::<RecordV2>()?,
+        2 => {
+            let Opened { value, intact } = frame.open()?;
+            (convert::<WithoutEvents>(value), intact)
+        }
+        3 => {
+            let Opened { value, intact } = frame.open()?;
+            (convert::<WithEvents>(value), intact)
+        }
         _ => return Err(frame.unknown(FORMAT)),
     };
-    let record = convert(value).map_err(|what| LakeError::damaged(path, what))?;
+    let record = record.map_err(|what| LakeError::damaged(path, what))?;
     Ok(Opened { value: record, intact })
 }
 
-fn convert(value: RecordV2) -> Result<Record, String> {
+fn convert<P: Parts>(value: RecordOf<P::Table, P::Counters>) -> Result<Record, String> {
     let moves = value.idle_moves.iter();
     Ok(Record {
         generation: value.generation,
@@ -118,10 +139,10 @@ fn convert(value: RecordV2) -> Result<Record, String> {
         watermark_ns: value.watermark_ns,
         idle_moves: moves.map(|m| IdleMove { from_ns: m.from_ns, to_ns: m.to_ns }).collect(),
         closed_by: value.closed_by.map(|ClosedByV1::Drain| ClosedBy::Drain),
-        files: value.files.into_iter().map(file_in).collect::<Result<_, _>>()?,
+        files: value.files.into_iter().map(file_in::<P>).collect::<Result<_, _>>()?,
         checkpoint: value.checkpoint.map(checkpoint_in).transpose()?,
         model_sets: value.model_sets,
-        counters: counters_in(&value.counters),
+        counters: P::counters_in(&value.counters),
         committed_at_us: value.committed_at_us,
     })
 }

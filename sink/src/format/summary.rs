@@ -1,39 +1,44 @@
-//! `_tidegauge/summaries/<number>.json`, format 1.
+//! `_tidegauge/summaries/<number>.json`, format 2; a summary that knows of no anomaly events is written in
+//! format 1, which differs in nothing else.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tidegauge_flow::Partition;
 
-use super::Opened;
 use super::parts::{
-    CheckpointV1, CountersV2, FileV1, InputV2, JumpV2, PositionV1, TableV1, checkpoint_in,
-    checkpoint_out, counters_in, counters_out, digest_in, file_in, file_out, inputs_in, inputs_out,
-    jump_in, jump_out, positions_in, positions_out, table_in, table_out, writer_in,
+    CheckpointV1, FileOf, InputV2, JumpV2, Parts, PositionV1, WithEvents, WithoutEvents,
+    checkpoint_in, checkpoint_out, digest_in, file_in, file_out, inputs_in, inputs_out, jump_in,
+    jump_out, positions_in, positions_out, writer_in,
 };
+use super::{Frame, Opened};
 use crate::error::LakeError;
+use crate::record::Table;
 use crate::summary::{Expired, LaneSummary, Level, LiveFile, Replaced, Summary};
 
-const FORMAT: u32 = 1;
+/// The newest that is read and written.
+const FORMAT: u32 = 2;
+/// That of summaries without anomaly events.
+const WITHOUT_EVENTS: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SummaryV1 {
+struct SummaryOf<T, C> {
     format: u32,
     generation: u64,
     number: u64,
     writer: String,
     previous: Option<String>,
     made_at_us: i64,
-    lanes: Vec<LaneV1>,
-    files: Vec<LiveV1>,
-    replaced: Vec<ReplacedV1>,
-    expired: Vec<ExpiredV1>,
+    lanes: Vec<LaneOf<C>>,
+    files: Vec<LiveOf<T>>,
+    replaced: Vec<ReplacedOf<T>>,
+    expired: Vec<ExpiredOf<T>>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LaneV1 {
+struct LaneOf<C> {
     lane: String,
     since: u64,
     to: u64,
@@ -47,14 +52,14 @@ struct LaneV1 {
     inputs: Vec<InputV2>,
     watermark_ns: Option<i64>,
     checkpoint: Option<CheckpointV1>,
-    counters: CountersV2,
+    counters: C,
     late_kept: u64,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LiveV1 {
-    file: FileV1,
+struct LiveOf<T> {
+    file: FileOf<T>,
     at_us: i64,
     level: LevelV1,
 }
@@ -69,60 +74,87 @@ enum LevelV1 {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ReplacedV1 {
-    file: FileV1,
+struct ReplacedOf<T> {
+    file: FileOf<T>,
     at_us: i64,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ExpiredV1 {
-    table: TableV1,
+struct ExpiredOf<T> {
+    table: T,
     lane: Option<String>,
     rows: u64,
     n_readings: u64,
 }
 
 pub(crate) fn encode(summary: &Summary) -> Vec<u8> {
-    let expired = |e: &Expired| ExpiredV1 {
-        table: table_out(e.table),
+    match knows_events(summary) {
+        true => super::seal(&wire::<WithEvents>(summary, FORMAT)),
+        false => super::seal(&wire::<WithoutEvents>(summary, WITHOUT_EVENTS)),
+    }
+}
+
+fn knows_events(summary: &Summary) -> bool {
+    let is = |file: &crate::record::FileRef| file.table == Table::Events;
+    summary.lanes.values().any(|lane| lane.counters.events > 0)
+        || summary.files.iter().any(|live| is(&live.file))
+        || summary.replaced.iter().any(|replaced| is(&replaced.file))
+        || summary.expired.iter().any(|expired| expired.table == Table::Events)
+}
+
+fn wire<P: Parts>(summary: &Summary, format: u32) -> SummaryOf<P::Table, P::Counters> {
+    let expired = |e: &Expired| ExpiredOf {
+        table: P::table_out(e.table),
         lane: e.lane.clone(),
         rows: e.rows,
         n_readings: e.n_readings,
     };
-    let replaced = |r: &Replaced| ReplacedV1 { file: file_out(&r.file), at_us: r.at_us };
-    super::seal(&SummaryV1 {
-        format: FORMAT,
+    let replaced = |r: &Replaced| ReplacedOf { file: file_out::<P>(&r.file), at_us: r.at_us };
+    SummaryOf {
+        format,
         generation: summary.generation,
         number: summary.number,
         writer: summary.writer.to_string(),
         previous: summary.previous.map(|digest| digest.to_string()),
         made_at_us: summary.made_at_us,
-        lanes: summary.lanes.iter().map(|(name, lane)| lane_out(name, lane)).collect(),
-        files: summary.files.iter().map(live_out).collect(),
+        lanes: summary.lanes.iter().map(|(name, lane)| lane_out::<P>(name, lane)).collect(),
+        files: summary.files.iter().map(live_out::<P>).collect(),
         replaced: summary.replaced.iter().map(replaced).collect(),
         expired: summary.expired.iter().map(expired).collect(),
-    })
+    }
 }
 
 pub(crate) fn decode(path: &str, bytes: &[u8]) -> Result<Opened<Summary>, LakeError> {
-    let Opened { value, intact } = super::open::<SummaryV1>(path, bytes, FORMAT)?;
-    let value = convert(value).map_err(|what| LakeError::damaged(path, what))?;
+    let frame = Frame::read(path, bytes)?;
+    let (summary, intact) = match frame.format {
+        1 => {
+            let Opened { value, intact } = frame.open()?;
+            (convert::<WithoutEvents>(value), intact)
+        }
+        2 => {
+            let Opened { value, intact } = frame.open()?;
+            (convert::<WithEvents>(value), intact)
+        }
+        _ => return Err(frame.unknown(FORMAT)),
+    };
+    let value = summary.map_err(|what| LakeError::damaged(path, what))?;
     Ok(Opened { value, intact })
 }
 
-fn convert(wire: SummaryV1) -> Result<Summary, String> {
+fn convert<P: Parts>(wire: SummaryOf<P::Table, P::Counters>) -> Result<Summary, String> {
     let mut lanes = BTreeMap::new();
     for lane in wire.lanes {
         let name = lane.lane.clone();
-        if lanes.insert(name.clone(), lane_in(lane)?).is_some() {
+        if lanes.insert(name.clone(), lane_in::<P>(lane)?).is_some() {
             return Err(format!("lane {name} is there twice"));
         }
     }
-    let replaced =
-        |r: ReplacedV1| Ok::<_, String>(Replaced { file: file_in(r.file)?, at_us: r.at_us });
-    let expired = |e: ExpiredV1| Expired {
-        table: table_in(&e.table),
+    let replaced = |r: ReplacedOf<P::Table>| {
+        Ok::<_, String>(Replaced { file: file_in::<P>(r.file)?, at_us: r.at_us })
+    };
+    let expired = |e: ExpiredOf<P::Table>| Expired {
+        table: P::table_in(&e.table),
         lane: e.lane,
         rows: e.rows,
         n_readings: e.n_readings,
@@ -134,14 +166,14 @@ fn convert(wire: SummaryV1) -> Result<Summary, String> {
         previous: wire.previous.as_deref().map(digest_in).transpose()?,
         made_at_us: wire.made_at_us,
         lanes,
-        files: wire.files.into_iter().map(live_in).collect::<Result<_, _>>()?,
+        files: wire.files.into_iter().map(live_in::<P>).collect::<Result<_, _>>()?,
         replaced: wire.replaced.into_iter().map(replaced).collect::<Result<_, _>>()?,
         expired: wire.expired.into_iter().map(expired).collect(),
     })
 }
 
-fn lane_out(name: &str, lane: &LaneSummary) -> LaneV1 {
-    LaneV1 {
+fn lane_out<P: Parts>(name: &str, lane: &LaneSummary) -> LaneOf<P::Counters> {
+    LaneOf {
         lane: name.to_owned(),
         since: 1,
         to: lane.to,
@@ -155,12 +187,12 @@ fn lane_out(name: &str, lane: &LaneSummary) -> LaneV1 {
         inputs: inputs_out(&lane.inputs),
         watermark_ns: lane.watermark_ns,
         checkpoint: lane.checkpoint.as_ref().map(checkpoint_out),
-        counters: counters_out(&lane.counters),
+        counters: P::counters_out(&lane.counters),
         late_kept: lane.late_kept,
     }
 }
 
-fn lane_in(wire: LaneV1) -> Result<LaneSummary, String> {
+fn lane_in<P: Parts>(wire: LaneOf<P::Counters>) -> Result<LaneSummary, String> {
     if wire.since != 1 {
         return Err(format!("lane {} is summarised since epoch {}", wire.lane, wire.since));
     }
@@ -179,14 +211,14 @@ fn lane_in(wire: LaneV1) -> Result<LaneSummary, String> {
         inputs: inputs_in(wire.inputs)?,
         watermark_ns: wire.watermark_ns,
         checkpoint: wire.checkpoint.map(checkpoint_in).transpose()?,
-        counters: counters_in(&wire.counters),
+        counters: P::counters_in(&wire.counters),
         late_kept: wire.late_kept,
     })
 }
 
-fn live_out(live: &LiveFile) -> LiveV1 {
-    LiveV1 {
-        file: file_out(&live.file),
+fn live_out<P: Parts>(live: &LiveFile) -> LiveOf<P::Table> {
+    LiveOf {
+        file: file_out::<P>(&live.file),
         at_us: live.at_us,
         level: match live.level {
             Level::Commit => LevelV1::Commit,
@@ -196,9 +228,9 @@ fn live_out(live: &LiveFile) -> LiveV1 {
     }
 }
 
-fn live_in(wire: LiveV1) -> Result<LiveFile, String> {
+fn live_in<P: Parts>(wire: LiveOf<P::Table>) -> Result<LiveFile, String> {
     Ok(LiveFile {
-        file: file_in(wire.file)?,
+        file: file_in::<P>(wire.file)?,
         at_us: wire.at_us,
         level: match wire.level {
             LevelV1::Commit => Level::Commit,

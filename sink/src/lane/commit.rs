@@ -8,7 +8,7 @@ use super::split::Part;
 use super::{Lane, State};
 use crate::digest::Digest;
 use crate::error::LakeError;
-use crate::format::FORMAT;
+use crate::format::FILE_FORMAT;
 use crate::intent::Intent;
 use crate::parquet;
 use crate::paths::{self, DataFile};
@@ -95,7 +95,7 @@ impl Lane {
 
     fn stage(&self, record: &Record, parts: Vec<Part>) -> Result<Vec<FileRef>, LakeError> {
         let metadata = [
-            ("tidegauge.format", FORMAT.to_string()),
+            ("tidegauge.format", FILE_FORMAT.to_string()),
             ("tidegauge.generation", record.generation.to_string()),
             ("tidegauge.lane", record.lane.clone()),
             ("tidegauge.epoch", record.epoch.to_string()),

@@ -34,14 +34,14 @@ pub struct Cut {
     pub closed_by: Option<ClosedBy>,
     /// The rows. Predictions have the columns of the lake's generation, its key columns,
     /// `window_end` (`Timestamp` in microseconds), `revision` and `n_readings` (integers), these
-    /// without nulls.
+    /// without nulls; events have `event_id` and `state`, without nulls.
     pub tables: Vec<(Table, Vec<RecordBatch>)>,
     /// The lane's state at the cut; `None` says that it has none.
     pub checkpoint: Option<Vec<u8>>,
     /// The versions of the model sets that scored the rows.
     pub model_sets: Vec<u64>,
-    /// What was counted. `rows`, `rejected` and `n_readings` must be what `tables` hold, `late` at
-    /// least.
+    /// What was counted. `rows`, `rejected`, `events` and `n_readings` must be what `tables` hold,
+    /// `late` at least.
     pub counters: Counters,
 }
 
@@ -154,6 +154,7 @@ fn check_rows(counters: &Counters, parts: &[Part]) -> Result<(), String> {
         let (fits, counted) = match table {
             Table::Predictions => (rows == counters.rows, counters.rows),
             Table::Rejects => (rows == counters.rejected, counters.rejected),
+            Table::Events => (rows == counters.events, counters.events),
             // Kept or only counted, as the configuration says.
             Table::Late => (rows <= counters.late, counters.late),
         };

@@ -6,7 +6,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 
-use crate::columns::{revisions, whole, window_ends};
+use crate::columns::{event_states, revisions, whole, window_ends};
 use crate::generation::{Generation, key_type, type_text};
 use crate::paths::{date_of_day, day_of};
 use crate::record::Table;
@@ -45,6 +45,10 @@ pub(super) fn split(
                     by_window_end(batch)?
                 }
                 Table::Late | Table::Rejects => {
+                    vec![(day_of(now_us), batch.clone(), None)]
+                }
+                Table::Events => {
+                    event_states(batch)?;
                     vec![(day_of(now_us), batch.clone(), None)]
                 }
             };

@@ -9,7 +9,7 @@ use super::plan::Group;
 use super::{Run, merge};
 use crate::digest::Digest;
 use crate::error::LakeError;
-use crate::format::FORMAT;
+use crate::format::FILE_FORMAT;
 use crate::lake::{Found, content_problem, locate};
 use crate::parquet;
 use crate::paths::{self, CompactFile};
@@ -78,7 +78,7 @@ impl Run<'_> {
         let order = self.order(group.table);
         let order: Vec<&str> = order.iter().map(String::as_str).collect();
         let metadata = [
-            ("tidegauge.format", FORMAT.to_string()),
+            ("tidegauge.format", FILE_FORMAT.to_string()),
             ("tidegauge.generation", name.generation.to_string()),
             ("tidegauge.summary", name.summary.to_string()),
             ("tidegauge.writer", name.writer.to_string()),
@@ -144,6 +144,8 @@ impl Run<'_> {
         let rest: &[&str] = match table {
             Table::Predictions => &[names::WINDOW_END, names::REVISION],
             Table::Late | Table::Rejects => &ORIGIN,
+            // As a sensor's events come: an event opens before it closes.
+            Table::Events => &[names::EVENT_START, names::EPOCH, names::EVENT_WINDOWS],
         };
         key.chain(rest.iter().map(|&name| name.to_owned())).collect()
     }

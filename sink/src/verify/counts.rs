@@ -46,6 +46,7 @@ fn summary_rows(summary: &Summary, report: &mut Report) {
             Table::Predictions => lane.counters.rows,
             Table::Rejects => lane.counters.rejected,
             Table::Late => lane.late_kept,
+            Table::Events => lane.counters.events,
         };
         let counted: u128 = summary.lanes.values().map(|lane| u128::from(counted(lane))).sum();
         if kept + expired != counted {

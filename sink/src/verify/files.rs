@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use tidegauge_flow::Store;
 
 use super::chain::Ledger;
+use super::events::Events;
 use super::mark::Mark;
 use super::named::{Named, Source, in_order, name_problem};
 use super::parallel::in_parallel;
@@ -70,6 +71,7 @@ pub(super) fn check(
         named: &named,
         options,
         sensors: Sensors::new(generation, ledger),
+        events: Events::default(),
         tallies: Tallies { records, ..Tallies::default() },
         progress,
         done,
@@ -82,6 +84,7 @@ pub(super) fn check(
     for part in parts(&named, since.is_some()).values() {
         proof.part(part);
     }
+    proof.events.tell(ledger, since.is_some(), proof.report);
     proof.sensors.tell(proof.report, store, &proof.identity, &named);
     proof.tallies
 }
@@ -107,6 +110,7 @@ struct Proof<'a, 'r> {
     named: &'a [Named<'a>],
     options: Options,
     sensors: Sensors,
+    events: Events,
     tallies: Tallies,
     progress: &'a dyn Fn(u64, u64),
     done: u64,
@@ -237,6 +241,7 @@ impl Proof<'_, '_> {
                         *known = (known.0 + sums.0, known.1 + sums.1);
                     }
                 }
+                self.events.add(path, scan.events);
                 for what in scan.problems {
                     self.report.problem(path, what, Repair::Report);
                 }

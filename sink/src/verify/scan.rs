@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use bytes::Bytes;
 use tidegauge_flow::{Store, StoreError, names};
 
+use super::events::{self, Told};
 use super::named::Source;
 use crate::columns::{n_readings, revisions, whole, window_ends};
 use crate::error::LakeError;
@@ -48,6 +49,10 @@ impl Identity {
                 columns.push(std::sync::Arc::new(revisions(batch)?));
                 Ok(columns)
             }
+            Table::Events => {
+                let event = [names::EVENT_ID, names::EVENT_STATE];
+                event.iter().map(|name| whole(batch, name, &DataType::Utf8)).collect()
+            }
             Table::Late | Table::Rejects => {
                 if ORIGIN.iter().any(|(name, _)| batch.column_by_name(name).is_none()) {
                     return Ok(Vec::new());
@@ -71,6 +76,9 @@ impl Identity {
                 ];
                 keys.chain(ours).chain(SETS).collect()
             }
+            Table::Events => {
+                vec![names::EVENT_ID, names::EVENT_STATE, names::LANE, names::EPOCH]
+            }
             Table::Late | Table::Rejects => ORIGIN.iter().map(|(name, _)| *name).collect(),
         }
     }
@@ -88,6 +96,8 @@ pub(super) struct Scan {
     pub sensors: HashMap<(u64, u32), i64>,
     /// The lanes that `sensors` means.
     pub lane_names: Vec<String>,
+    /// Where events opened and closed.
+    pub events: Vec<Told>,
     pub problems: Vec<String>,
     /// Whether it is still in staging.
     pub staged: bool,
@@ -116,7 +126,7 @@ impl Scanner<'_> {
             return Err(LakeError::damaged(&file.path, what));
         }
         let mut scan = Scan { staged: found == Found::Staged, ..Scan::default() };
-        let mut rows = Rows { file, source, ends: None, misplaced: 0, foreign: 0, day: None };
+        let mut rows = Rows { file, source, ends: None, misplaced: 0, strangers: 0, day: None };
         let columns = self.identity.names(file.table);
         for batch in parquet::read_columns(bytes, &columns).map_err(parquet)? {
             let read = rows.read(&batch, self, &mut scan);
@@ -158,7 +168,7 @@ struct Rows<'a> {
     ends: Option<(i64, i64)>,
     misplaced: u64,
     /// Rows that say that another commit wrote them.
-    foreign: u64,
+    strangers: u64,
     /// The day of the last row, and whether it is the folder's.
     day: Option<(i64, bool)>,
 }
@@ -172,13 +182,19 @@ impl Rows<'_> {
     ) -> Result<(), String> {
         let columns = scanner.identity.columns(self.file.table, batch)?;
         scanner.collect(&columns, &mut scan.hashes);
-        if self.file.table != Table::Predictions {
-            return Ok(());
+        match self.file.table {
+            Table::Predictions => {}
+            Table::Events => {
+                scan.events.extend(events::told(batch)?);
+                // The set is that of the worst window, which another epoch may have scored.
+                return self.foreign(batch, &[]).map(drop);
+            }
+            Table::Late | Table::Rejects => return Ok(()),
         }
         scan.n_readings += n_readings(batch)?;
         let ends = window_ends(batch)?;
         ends.values().iter().for_each(|&end| self.end(end));
-        let lanes = self.lanes(batch)?;
+        let lanes = self.foreign(batch, &SETS)?;
         self.count(batch, lanes.as_ref(), scan)?;
         let key = &columns[..columns.len().saturating_sub(2)];
         self.sensors(&numbers(key), ends.values(), lanes.as_ref(), scan);
@@ -198,15 +214,19 @@ impl Rows<'_> {
     }
 
     /// The rows' own word for their lane, after it was compared with what names the file.
-    fn lanes(&mut self, batch: &RecordBatch) -> Result<Option<StringArray>, String> {
+    fn foreign(
+        &mut self,
+        batch: &RecordBatch,
+        sets: &[&str],
+    ) -> Result<Option<StringArray>, String> {
         if batch.column_by_name(names::LANE).is_none() {
             return Ok(None);
         }
         let lanes = whole(batch, names::LANE, &DataType::Utf8)?;
         let lanes = lanes.as_string::<i32>().clone();
         let epochs = optional(batch, names::EPOCH)?;
-        let sets = SETS.map(|name| optional(batch, name));
-        let sets = sets.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let sets = sets.iter().map(|name| optional(batch, name));
+        let sets = sets.collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
             let at = |column: &Option<UInt64Array>| {
                 column.as_ref().filter(|c| c.is_valid(row)).map(|c| c.value(row))
@@ -214,7 +234,7 @@ impl Rows<'_> {
             let epoch = epochs.is_some().then(|| at(&epochs).unwrap_or(0));
             let sets = sets.iter().filter_map(at);
             let fits = self.source.fits(lanes.value(row), epoch, sets);
-            self.foreign += u64::from(!fits);
+            self.strangers += u64::from(!fits);
         }
         Ok(Some(lanes))
     }
@@ -271,9 +291,9 @@ impl Rows<'_> {
         if self.misplaced > 0 {
             scan.problems.push(format!("{} of its rows are of another date", self.misplaced));
         }
-        if self.foreign > 0 {
+        if self.strangers > 0 {
             let what = "say another lane, epoch or model set than what names it";
-            scan.problems.push(format!("{} of its rows {what}", self.foreign));
+            scan.problems.push(format!("{} of its rows {what}", self.strangers));
         }
         if self.file.table == Table::Predictions && self.ends != self.file.window_end_us {
             scan.problems.push(format!(

@@ -1,5 +1,6 @@
 //! Every kind of damage is found and named; a whole lake has no problem.
 
+mod events;
 mod new;
 mod sensors;
 mod summarised;

@@ -114,7 +114,7 @@ impl<'a> Known<'a> {
     }
 
     fn may_repeat(&self, table: Table, columns: &[ArrayRef], row: usize) -> bool {
-        table != Table::Predictions
+        matches!(table, Table::Late | Table::Rejects)
             && columns
                 .first()
                 .is_some_and(|inputs| self.anew.contains(inputs.as_string::<i32>().value(row)))
@@ -146,6 +146,9 @@ fn in_words(
 ) -> (String, Repair) {
     let texts = columns.iter().map(|c| array_value_to_string(c, row));
     let texts: Vec<String> = texts.map(|t| t.unwrap_or_else(|e| e.to_string())).collect();
+    if table == Table::Events {
+        return (format!("event {} in {also}", texts.join(" ")), Repair::Report);
+    }
     if table != Table::Predictions {
         let [input, partition, offset] = &texts[..] else {
             return (format!("a row in {also}"), Repair::Report);

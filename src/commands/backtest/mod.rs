@@ -122,7 +122,10 @@ fn trial(tries: Tries, registry: Registry, tried: Arc<Mutex<Vec<Tried>>>) -> pip
         let progress = |done: usize| bar.set_position(done as u64);
         let results = tries.run(closed, sensors, stamp, &progress)?;
         bar.finish_and_clear();
-        let predictions = results.iter().flat_map(|t| t.predictions.iter().cloned()).collect();
+        let of_one = |t: &Tried| -> Vec<_> {
+            t.predictions.iter().map(|batch| (t.sensor, batch.clone())).collect()
+        };
+        let predictions = results.iter().flat_map(of_one).collect();
         let champions: Vec<_> = results.iter().filter_map(|t| t.champion.clone().ok()).collect();
         // Fits of the onset view, numbered by sensor, are no sets of the registry; rows name them all the same.
         let mut newest = results.iter().map(|tried| tried.refits.0).max().unwrap_or(0);

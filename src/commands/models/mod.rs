@@ -4,7 +4,7 @@
 mod compare;
 mod export;
 mod missing;
-mod moves;
+pub mod moves;
 pub mod report;
 mod table;
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write;
 
 /// What each route needs; `None` is nothing.
-const ROUTES: [(&str, Option<Role>); 24] = [
+const ROUTES: [(&str, Option<Role>); 26] = [
     ("GET /health/live", None),
     ("GET /login", None),
     ("GET /login.css", None),
@@ -28,6 +28,8 @@ const ROUTES: [(&str, Option<Role>); 24] = [
     ("GET /api/v1/late", Some(Role::View)),
     ("GET /api/v1/nothing", Some(Role::View)),
     ("GET /nothing", Some(Role::View)),
+    ("GET /prometheus/api/v1/query?query=1%2B1", Some(Role::View)),
+    ("POST /prometheus/api/v1/query", Some(Role::View)),
     ("POST /api/v1/models/alias", Some(Role::Operate)),
     ("POST /api/v1/models/rollback", Some(Role::Operate)),
     ("POST /api/v1/nothing", Some(Role::Operate)),
@@ -210,7 +212,10 @@ fn a_server_without_usable_keys_does_not_start() {
     let settings = HttpSettings { keys: Some(path.clone()), ..HttpSettings::on(super::ANYWHERE) };
     let start = || {
         let (metrics, health) = (site.metrics.clone(), site.health.clone());
-        super::Server::start(settings.clone(), super::Site { metrics, health, console: None })
+        super::Server::start(
+            settings.clone(),
+            super::Site { metrics, health, console: None, series: None },
+        )
     };
     let error = start().expect_err("there is no file").to_string();
     assert!(error.contains("none.toml: No such file"), "{error}");

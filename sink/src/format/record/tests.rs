@@ -1,4 +1,4 @@
-//! Records as they lie in storage: format 2, and format 1 as it was.
+//! Records as they lie in storage: format 3, format 2, and format 1 as it was.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use crate::record::{CheckpointRef, Counters, FileRef, Jump, JumpReason, Table};
 use crate::testing::writer;
 
 const GOLDEN_1: &[u8] = include_bytes!("../golden/record-1.json");
-const GOLDEN: &[u8] = include_bytes!("../golden/record-2.json");
+const GOLDEN_2: &[u8] = include_bytes!("../golden/record-2.json");
+const GOLDEN: &[u8] = include_bytes!("../golden/record-3.json");
 
 fn sample() -> Record {
     let partition = Partition::new("sensors \"ä\"", 3);
@@ -41,7 +42,11 @@ fn sample() -> Record {
         watermark_ns: Some(-5),
         idle_moves: vec![IdleMove { from_ns: -6, to_ns: -5 }],
         closed_by: Some(ClosedBy::Drain),
-        files: vec![file(Table::Predictions, Some((1, 2))), file(Table::Late, None)],
+        files: vec![
+            file(Table::Predictions, Some((1, 2))),
+            file(Table::Late, None),
+            file(Table::Events, None),
+        ],
         checkpoint: Some(CheckpointRef {
             epoch: 7,
             path: "_tidegauge/state/sensors-3/7".to_owned(),
@@ -64,21 +69,30 @@ fn sample() -> Record {
             rows: 7,
             n_readings: 8,
             superseded: 13,
+            events: 15,
             open: 9,
         },
         committed_at_us: 1,
     }
 }
 
+/// The sample without anomaly events, of which format 2 knows nothing.
+fn sample_2() -> Record {
+    let mut sample = sample();
+    sample.files.retain(|file| file.table != Table::Events);
+    sample.counters.events = 0;
+    sample
+}
+
 /// The sample as far as format 1 could tell it.
 fn sample_1() -> Record {
-    let late =
-        Counters { late_closed: 5, late_arrival: 0, late_out_of_order: 0, ..sample().counters };
+    let known = sample_2().counters;
+    let late = Counters { late_closed: 5, late_arrival: 0, late_out_of_order: 0, ..known };
     Record {
         inputs: BTreeMap::new(),
         jumps: Vec::new(),
         counters: Counters { superseded: 0, duplicate: 0, ..late },
-        ..sample()
+        ..sample_2()
     }
 }
 
@@ -91,7 +105,15 @@ fn a_record_of_format_1_reads_as_it_always_did() {
 
 #[test]
 fn a_record_of_format_2_reads_as_it_always_did() {
-    let opened = decode("golden", GOLDEN).expect("format 2 stays readable");
+    let opened = decode("golden", GOLDEN_2).expect("format 2 stays readable");
+    assert!(opened.intact);
+    assert_eq!(opened.value, sample_2());
+    assert_eq!(encode(&sample_2()), GOLDEN_2, "and is written so where there are no events");
+}
+
+#[test]
+fn a_record_of_format_3_reads_as_it_always_did() {
+    let opened = decode("golden", GOLDEN).expect("format 3 stays readable");
     assert!(opened.intact);
     assert_eq!(opened.value, sample());
     assert_eq!(encode(&sample()), GOLDEN, "and is written so");
@@ -100,11 +122,13 @@ fn a_record_of_format_2_reads_as_it_always_did() {
 #[test]
 fn a_record_of_a_later_format_is_refused_by_its_number() {
     let body = String::from_utf8(GOLDEN.to_vec()).expect("text");
-    let later = body.replace(r#""format":2"#, r#""format":3"#);
+    let later = body.replace(r#""format":3"#, r#""format":4"#);
     let refused = decode("golden", later.as_bytes()).map(|opened| opened.value);
-    assert!(matches!(refused, Err(LakeError::UnknownFormat { found: 3, known: 2, .. })));
-    let mixed = body.replace(r#""format":2"#, r#""format":1"#);
-    assert!(decode("golden", mixed.as_bytes()).is_err(), "format 1 has no jumps");
+    assert!(matches!(refused, Err(LakeError::UnknownFormat { found: 4, known: 3, .. })));
+    for (older, lacks) in [(1, "jumps"), (2, "events")] {
+        let mixed = body.replace(r#""format":3"#, &format!(r#""format":{older}"#));
+        assert!(decode("golden", mixed.as_bytes()).is_err(), "format {older} has no {lacks}");
+    }
 }
 
 #[test]

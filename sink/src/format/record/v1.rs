@@ -11,7 +11,6 @@ use crate::format::parts::{CheckpointV1, CountersV2, FileV1, SpanV1};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecordV1 {
-    #[expect(dead_code, reason = "read before the rest, and known to be 1 here")]
     format: u32,
     kind: KindV1,
     generation: u64,
@@ -49,7 +48,7 @@ impl From<RecordV1> for RecordV2 {
     fn from(v1: RecordV1) -> Self {
         let c = v1.counters;
         Self {
-            format: crate::format::FORMAT,
+            format: v1.format,
             kind: v1.kind,
             generation: v1.generation,
             lane: v1.lane,

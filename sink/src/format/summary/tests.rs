@@ -1,26 +1,37 @@
-//! The summary of format 1 as it lies in storage.
+//! Summaries as they lie in storage: format 2, and format 1.
 
 use super::*;
 use crate::error::LakeError;
 use crate::testing::MemoryStore;
 use crate::testing::plant::{HOUR_US, committed_us, maintain, plant, produce, upkeep};
 
-const GOLDEN: &[u8] = include_bytes!("../golden/summary-1.json");
+const GOLDEN_1: &[u8] = include_bytes!("../golden/summary-1.json");
+const GOLDEN: &[u8] = include_bytes!("../golden/summary-2.json");
 
 fn sample() -> Summary {
-    decode("golden", GOLDEN).expect("format 1 stays readable").value
+    decode("golden", GOLDEN).expect("format 2 stays readable").value
 }
 
 #[test]
 fn a_summary_of_format_1_reads_as_it_always_did() {
-    let opened = decode("golden", GOLDEN).expect("format 1 stays readable");
+    let opened = decode("golden", GOLDEN_1).expect("format 1 stays readable");
     assert!(opened.intact);
-    assert_eq!(encode(&opened.value), GOLDEN, "and is written so");
+    assert_eq!(encode(&opened.value), GOLDEN_1, "and is written so where there are no events");
     let summary = opened.value;
     assert_eq!((summary.number, summary.lanes.len(), summary.files.len()), (2, 2, 2));
     assert_eq!((summary.replaced.len(), summary.expired.len()), (39, 1));
     let lane = &summary.lanes["t-1"];
     assert_eq!((lane.to, lane.opened, lane.counters.rows, lane.late_kept), (9, 1, 24, 8));
+}
+
+#[test]
+fn a_summary_of_format_2_reads_as_it_always_did() {
+    let opened = decode("golden", GOLDEN).expect("format 2 stays readable");
+    assert!(opened.intact);
+    assert_eq!(encode(&opened.value), GOLDEN, "and is written so");
+    let lanes = opened.value.lanes.values();
+    assert_eq!(lanes.map(|lane| lane.counters.events).collect::<Vec<_>>(), [2, 4]);
+    assert_eq!(opened.value.expired_of(crate::record::Table::Events, None), (6, 0));
 }
 
 #[test]
@@ -49,7 +60,7 @@ fn every_flipped_bit_of_a_summary_is_found() {
 #[test]
 fn a_summary_of_a_later_format_is_refused_by_its_number() {
     let text = String::from_utf8(encode(&sample())).expect("text");
-    let later = text.replace(r#""format":1"#, r#""format":7"#);
+    let later = text.replace(r#""format":2"#, r#""format":7"#);
     let refused = decode("golden", later.as_bytes()).map(|opened| opened.value);
-    assert!(matches!(refused, Err(LakeError::UnknownFormat { found: 7, known: 1, .. })));
+    assert!(matches!(refused, Err(LakeError::UnknownFormat { found: 7, known: 2, .. })));
 }

@@ -1,0 +1,363 @@
+//! Anomaly events to those who asked for them: a thread for each alert, beside the lanes.
+//!
+//! ```text
+//! commit -> outbox -> read the rows after the cursor -> send -> acknowledged -> move the cursor (synced)
+//! ```
+//!
+//! *Guarantees*
+//! - What is sent is committed. A lane's events go in order, the next message when the one before is
+//!   acknowledged or dead.
+//! - A message whose acknowledgement is in the cursor is never sent again; any other is, also after a crash.
+//!   Between acknowledgement and cursor lies one write: only who dies there sends a message twice, with the
+//!   same id.
+//! - Who has the lane tells its events. When two believe so, the cursor knows one of them, and the other one
+//!   stops at its next move.
+//! - A receiver that does not answer holds up nothing but its own alert; memory is bounded by
+//!   [`backlog::ROWS_MAX`] rows for each lane that has something to tell.
+
+pub mod backlog;
+pub mod message;
+pub mod outbox;
+mod receiver;
+mod webhook;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use tidegauge_serve::AlertMetrics;
+use tidegauge_sink::{Alerts, Cursor, DeadLetter, Progress};
+
+use self::backlog::EventRow;
+use self::message::{Letterhead, Message, message};
+pub use self::outbox::{Holding, Outbox};
+pub use self::receiver::{Answer, Receiver};
+use crate::background::{Background, End, Work};
+use crate::config::{self, Alert};
+use crate::pipeline::Pipeline;
+
+/// How often lanes are asked for what they have committed.
+const LOOK: Duration = Duration::from_millis(500);
+/// The wait after a first failed attempt; it doubles with each further one.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for what was committed last.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Messages of a lane before it is another one's turn.
+const TURN_MAX: usize = 1_000;
+
+/// Starts a thread for each alert.
+///
+/// # Errors
+/// When a receiver's settings or secrets can't be used, or a thread can't be started.
+pub fn start(pipeline: &Arc<Pipeline>) -> Result<Vec<Background>> {
+    let one = |alert: &Alert| Background::start(Courier::new(pipeline, alert)?);
+    pipeline.config.alerts.iter().map(one).collect()
+}
+
+/// Where an alert begins in a lane that was just taken at `epoch`, unless it has begun there before. What this
+/// process commits is then told, whatever happens to it.
+///
+/// # Errors
+/// When the lake can't be written.
+pub fn begin(pipeline: &Pipeline, lane: &str, epoch: u64) -> Result<()> {
+    for alert in &pipeline.config.alerts {
+        let from = match alert.from {
+            config::Begin::Now => epoch + 1,
+            config::Begin::Earliest => 0,
+        };
+        let cursor = Cursor {
+            alert: alert.name.clone(),
+            lane: lane.to_owned(),
+            number: 1,
+            writer: pipeline.new_writer(),
+            at: Progress { epoch: from, row: 0, sequence: 0 },
+            moved_at_us: pipeline.clock.now_us(),
+        };
+        let begun = pipeline.alerts().begin(&cursor);
+        begun.with_context(|| format!("alert {} cannot begin in lane {lane}", alert.name))?;
+    }
+    Ok(())
+}
+
+/// One alert's thread.
+pub struct Courier {
+    pipeline: Arc<Pipeline>,
+    alert: Alert,
+    alerts: Alerts,
+    receiver: Receiver,
+    metrics: AlertMetrics,
+    lake: String,
+    lanes: BTreeMap<Arc<str>, Told>,
+    /// Lanes that were ever in there.
+    taken: BTreeSet<Arc<str>>,
+    /// Attempts in a row that have failed.
+    failures: u32,
+    /// Attempts for the message that is next.
+    attempts: u64,
+}
+
+/// How far a lane is told.
+struct Told {
+    cursor: Cursor,
+    /// Where it stands: ahead of the cursor by rows that nobody asked for, or when the lake could not take
+    /// down what was acknowledged.
+    at: Progress,
+    /// What comes next.
+    rows: VecDeque<EventRow>,
+}
+
+/// How a turn has ended.
+enum Turn {
+    /// There is nothing more to tell.
+    Idle,
+    /// There is more.
+    More,
+    /// The receiver does not take it now.
+    Failed(Option<Duration>),
+    /// Another process tells this lane's events.
+    Lost,
+}
+
+impl Work for Courier {
+    fn name(&self) -> &'static str {
+        "courier"
+    }
+
+    fn first(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    fn round(&mut self, end: &End) -> Duration {
+        self.take_lanes(&self.pipeline.outbox().held());
+        let wait = self.turns(end);
+        self.tell_waiting();
+        wait
+    }
+
+    /// What was committed last, as long as it is taken at once.
+    fn last(&mut self) {
+        self.take_lanes(&self.pipeline.outbox().all());
+        let never = End::default();
+        while self.failures == 0 && self.turns(&never).is_zero() {}
+        self.tell_waiting();
+    }
+}
+
+impl Courier {
+    /// # Errors
+    /// When the receiver's settings or secrets can't be used.
+    pub fn new(pipeline: &Arc<Pipeline>, alert: &Alert) -> Result<Self> {
+        let receiver =
+            Receiver::new(&alert.receiver).with_context(|| format!("alert {}", alert.name))?;
+        Ok(Self {
+            alerts: pipeline.alerts(),
+            metrics: pipeline.metrics.alert(&alert.name),
+            lake: pipeline.store().url(),
+            pipeline: pipeline.clone(),
+            alert: alert.clone(),
+            receiver,
+            lanes: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            failures: 0,
+            attempts: 0,
+        })
+    }
+
+    /// Takes the cursors of lanes that are new here.
+    fn take_lanes(&mut self, lanes: &[Arc<str>]) {
+        let held = self.pipeline.outbox().held();
+        for lane in lanes {
+            // One that was here and went is another process's.
+            let gone = self.taken.contains(lane) && !held.contains(lane);
+            if gone || self.lanes.contains_key(lane) {
+                continue;
+            }
+            let (writer, now_us) = (self.pipeline.new_writer(), self.pipeline.clock.now_us());
+            match self.alerts.take(&self.alert.name, lane, writer, now_us) {
+                Ok(Some(cursor)) => {
+                    let at = cursor.at;
+                    let told = Told { cursor, at, rows: VecDeque::new() };
+                    self.lanes.insert(lane.clone(), told);
+                    self.taken.insert(lane.clone());
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let (alert, lane) = (&self.alert.name, &**lane);
+                    tracing::warn!(alert, lane, %error, "events of the lane wait");
+                }
+            }
+        }
+    }
+
+    /// A turn for each lane; says how long to wait before the next round.
+    fn turns(&mut self, end: &End) -> Duration {
+        let held = self.pipeline.outbox().held();
+        let (mut more, mut wait, mut failed) = (false, None, 0);
+        for lane in self.lanes.keys().cloned().collect::<Vec<_>>() {
+            if end.has_come() || failed > 1 {
+                break;
+            }
+            let turn = match self.turn(&lane, held.contains(&lane), end) {
+                Ok(turn) => turn,
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::warn!(alert = self.alert.name, lane = &*lane, error, "events wait");
+                    Turn::Failed(None)
+                }
+            };
+            match turn {
+                Turn::More => more = true,
+                // What a lane that went has left is told, and then it is another one's.
+                Turn::Idle if held.contains(&lane) => {}
+                Turn::Idle | Turn::Lost => drop(self.lanes.remove(&lane)),
+                Turn::Failed(after) => {
+                    failed += 1;
+                    wait = wait.max(after);
+                }
+            }
+        }
+        if failed == 0 {
+            self.failures = 0;
+            return if more { Duration::ZERO } else { LOOK };
+        }
+        self.failures = self.failures.saturating_add(1);
+        let doubled = RETRY_FIRST.saturating_mul(1 << self.failures.saturating_sub(1).min(20));
+        wait.unwrap_or_else(|| self.pipeline.jitter(doubled.min(self.alert.retry_max)))
+    }
+
+    fn turn(&mut self, lane: &Arc<str>, held: bool, end: &End) -> Result<Turn> {
+        let Some(mut told) = self.lanes.remove(lane) else { return Ok(Turn::Lost) };
+        let turn = self.tell(lane, &mut told, held, end);
+        self.lanes.insert(lane.clone(), told);
+        turn
+    }
+
+    fn tell(&mut self, lane: &str, told: &mut Told, held: bool, end: &End) -> Result<Turn> {
+        // What was acknowledged and is not in the lake yet.
+        if told.at.sequence > told.cursor.at.sequence && !self.advance(told)? {
+            return Ok(Turn::Lost);
+        }
+        if (self.failures > 0 || !held) && !self.alerts.is_newest(&told.cursor)? {
+            return Ok(Turn::Lost);
+        }
+        let mut left = TURN_MAX;
+        while left > 0 && !end.has_come() {
+            if told.rows.is_empty() {
+                let (reader, key) =
+                    (self.pipeline.lake().reader(), &self.pipeline.config.event.key);
+                let found = backlog::next(reader, self.pipeline.outbox(), key, lane, told.at)?;
+                told.rows = found.0.into();
+                if told.rows.is_empty() {
+                    return Ok(match told.at != told.cursor.at && !self.advance(told)? {
+                        true => Turn::Lost,
+                        false => Turn::Idle,
+                    });
+                }
+            }
+            let batch = self.receiver.batch_max();
+            match self.send(lane, told, batch)? {
+                None => left = left.saturating_sub(batch),
+                Some(turn) => return Ok(turn),
+            }
+        }
+        Ok(Turn::More)
+    }
+
+    /// Sends the next messages and moves the cursor behind them; `None` when that went well.
+    fn send(&mut self, lane: &str, told: &mut Told, batch: usize) -> Result<Option<Turn>> {
+        let (mut messages, mut at, mut rows) = (Vec::new(), told.at, 0);
+        let mut oldest_us = i64::MAX;
+        let lake = self.lake.clone();
+        for row in &told.rows {
+            let wanted = self.is_wanted(row);
+            if wanted && messages.len() == batch {
+                break;
+            }
+            at = backlog::after(at, row, wanted);
+            rows += 1;
+            if wanted {
+                let (alert, key) = (&self.alert.name, &self.pipeline.config.event.key);
+                let head = Letterhead { alert, lake: &lake, lane, key };
+                messages.push(message(head, row, at.sequence));
+                oldest_us = oldest_us.min(row.committed_at_us);
+            }
+        }
+        if !messages.is_empty() {
+            self.attempts += 1;
+            let now_us = self.pipeline.clock.now_us();
+            let now = SystemTime::UNIX_EPOCH + Duration::from_micros(now_us.max(0).unsigned_abs());
+            match self.receiver.send(&messages, now) {
+                Answer::Taken => self.metrics.sent.inc_by(messages.len() as u64),
+                Answer::Refused { why } => self.bury(lane, at, &messages, &why)?,
+                Answer::Later { why, .. } if self.is_too_old(oldest_us, now_us) => {
+                    self.bury(lane, at, &messages, &why)?;
+                }
+                Answer::Later { after, why } => {
+                    self.metrics.retried.inc();
+                    let (alert, attempts) = (&self.alert.name, self.attempts);
+                    tracing::warn!(alert, lane, attempts, why, "not delivered; it is tried again");
+                    return Ok(Some(Turn::Failed(after)));
+                }
+            }
+            self.attempts = 0;
+        }
+        told.at = at;
+        told.rows.drain(..rows);
+        if messages.is_empty() || self.advance(told)? {
+            return Ok(None);
+        }
+        tracing::info!(alert = self.alert.name, lane, "another process tells the lane's events");
+        Ok(Some(Turn::Lost))
+    }
+
+    /// Keeps messages that nobody takes; the last of them has the number that `at` says.
+    fn bury(&self, lane: &str, at: Progress, messages: &[Message], why: &str) -> Result<()> {
+        let first = at.sequence - messages.len() as u64;
+        for (sequence, message) in (first + 1..).zip(messages) {
+            self.alerts.bury(&DeadLetter {
+                alert: self.alert.name.clone(),
+                lane: lane.to_owned(),
+                sequence,
+                id: message.id.clone(),
+                message: message.body.clone(),
+                why: why.to_owned(),
+                attempts: self.attempts,
+                died_at_us: self.pipeline.clock.now_us(),
+            })?;
+            self.metrics.dead.inc();
+        }
+        let (alert, count) = (&self.alert.name, messages.len());
+        tracing::error!(alert, lane, count, why, "given up: see tidegauge alerts dead");
+        Ok(())
+    }
+
+    /// Writes down how far the lane is told; says whether it is still ours to tell.
+    fn advance(&self, told: &mut Told) -> Result<bool> {
+        Ok(self.alerts.advance(&mut told.cursor, told.at, self.pipeline.clock.now_us())?)
+    }
+
+    fn is_wanted(&self, row: &EventRow) -> bool {
+        let least = self.alert.min_severity;
+        let severe = least.zip(row.peak_severity).is_none_or(|(least, severity)| severity >= least);
+        severe && self.alert.sensors.as_ref().is_none_or(|sensors| sensors.holds(&row.sensor))
+    }
+
+    fn is_too_old(&self, oldest_us: i64, now_us: i64) -> bool {
+        let age = Duration::from_micros(now_us.saturating_sub(oldest_us).max(0).unsigned_abs());
+        age > self.alert.give_up_after
+    }
+
+    fn tell_waiting(&self) {
+        let rows = || self.lanes.values().flat_map(|told| &told.rows).filter(|r| self.is_wanted(r));
+        let oldest = rows().map(|row| row.committed_at_us).min();
+        let now_us = self.pipeline.clock.now_us();
+        let age = oldest.map_or(0.0, |us| now_us.saturating_sub(us).max(0) as f64 / 1e6);
+        self.metrics.waiting.set(i64::try_from(rows().count()).unwrap_or(i64::MAX));
+        self.metrics.oldest.set(age);
+    }
+}
