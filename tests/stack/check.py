@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The stack that people run, run: deploy/compose.yaml and its relatives on a real Docker with a built tidegauge.
 
-  check.py --binary TIDEGAUGE [--docker own|running]
+  check.py --binary TIDEGAUGE [--docker own|running] [--only local|secured]
 
 Starts a Docker of its own (or takes the one that runs), makes the images from Debian's packages and Maven's jars, and
 then: the local stack (events flow, rows are scored, Prometheus sees everything, keys keep strangers out, containers
@@ -427,14 +427,17 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--binary", required=True, help="a tidegauge that was built on Debian 12 or older")
     arguments.add_argument("--docker", choices=["own", "running"], default="own")
+    arguments.add_argument("--only", choices=["local", "secured"], help="one half of it")
     given = arguments.parse_args()
     require(shutil.which("docker"), "docker is not installed")
     binary = str(pathlib.Path(given.binary).resolve())
 
     def run():
         variables = images(binary)
-        local(variables)
-        secured(variables)
+        if given.only != "secured":
+            local(variables)
+        if given.only != "local":
+            secured(variables)
 
     if given.docker == "running":
         run()
