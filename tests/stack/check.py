@@ -16,6 +16,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -292,13 +293,13 @@ def local(variables):
     ports = {name: free_port() for name in ("TIDEGAUGE_PORT", "KAFKA_PORT", "PROMETHEUS_PORT")}
     stack = Stack("tidegauge-check", [DEPLOY / "compose.yaml"], {**variables, **{k: str(v) for k, v in ports.items()}})
     url = f"http://127.0.0.1:{ports['TIDEGAUGE_PORT']}"
-    services = ["kafka", "topic", "keys", "tidegauge", "simulator", "training", "prometheus"]
+    services = ["kafka", "topics", "keys", "tidegauge", "simulator", "training", "prometheus"]
     try:
         stack("up", "-d", *services)
         say("up; left out: grafana, for which there is no stand-in")
         keys = {name: stack.file("tidegauge", f"/keys/{name}")[0].decode().strip() for name in ("view", "score", "operate")}
         until("tidegauge is ready", 90, lambda: get(f"{url}/health/ready", keys["view"])[0] == 200)
-        contained(stack, [s for s in services if s not in ("topic", "keys")])
+        contained(stack, [s for s in services if s not in ("topics", "keys")])
         guarded(stack, url, keys)
         until("the hour of the past in the lake", 90, lambda: past(stack, "/lake"))
         require(metric(url, "tidegauge_ingest_readings_total", keys["view"]) > 0, "no readings are counted")
@@ -345,7 +346,7 @@ def secured(variables):
     stack = Stack("tidegauge-sasl", files, {**variables, **ports})
     url = f"http://127.0.0.1:{ports['TIDEGAUGE_PORT']}"
     try:
-        stack("up", "-d", "certificates", "kafka", "topic", "keys", "tidegauge", "simulator")
+        stack("up", "-d", "certificates", "kafka", "topics", "keys", "tidegauge", "simulator")
         key = stack.file("tidegauge", "/keys/view")[0].decode().strip()
         until("tidegauge is ready behind SASL_SSL", 90, lambda: get(f"{url}/health/ready", key)[0] == 200)
         until("the hour of the past in the lake", 90, lambda: past(stack, "/lake"))
@@ -429,6 +430,8 @@ def main():
     arguments.add_argument("--docker", choices=["own", "running"], default="own")
     arguments.add_argument("--only", choices=["local", "secured"], help="one half of it")
     given = arguments.parse_args()
+    # An end from outside takes down what was started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stack: stopped from outside"))
     require(shutil.which("docker"), "docker is not installed")
     binary = str(pathlib.Path(given.binary).resolve())
 
