@@ -24,8 +24,13 @@ type Check = fn(&Config) -> Result<String>;
 pub fn run(args: &Configured) -> Result<ExitCode> {
     let config = load(args)?;
     say!("configuration  ok");
-    let mut checks: Vec<(&str, Check)> =
-        vec![("query", query), ("source", source), ("lake", lake), ("models", models), ("http", http)];
+    let mut checks: Vec<(&str, Check)> = vec![
+        ("query", query),
+        ("source", source),
+        ("lake", lake),
+        ("models", models),
+        ("http", http),
+    ];
     if !config.alerts.is_empty() {
         checks.push(("alerts", alerts));
     }
