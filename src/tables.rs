@@ -89,7 +89,7 @@ pub async fn session(
 ///
 /// # Errors
 /// When a file is not there.
-pub async fn predictions(
+pub async fn of_files(
     url: &str,
     storage: &Storage,
     reader: &Reader,

@@ -129,11 +129,6 @@ impl Index {
         self.newest_us
     }
 
-    /// Windows that end here or before are not in it.
-    pub fn floor_us(&self) -> i64 {
-        self.floor_us
-    }
-
     /// Whether there are more sensors than it holds.
     pub fn is_full(&self) -> bool {
         self.is_full
@@ -144,6 +139,7 @@ impl Index {
     }
 
     /// Bytes held, about.
+    #[cfg(test)]
     pub fn memory_bytes(&self) -> usize {
         let rows = self.newest.capacity() * size_of::<Newest>() + self.ranks.capacity() * 4;
         // B-trees are two thirds full.

@@ -65,6 +65,9 @@ pub struct Totals {
     pub open: u64,
 }
 
+/// Has the state changed while nobody reads it.
+type Change<'a> = dyn FnMut(&mut dyn FnMut(&mut State)) + 'a;
+
 /// Why the index is not up to date.
 #[derive(Debug)]
 pub enum Trouble {
@@ -184,7 +187,7 @@ impl Looker {
     /// Reads what is new of the predictions into the index.
     pub fn read(
         &mut self,
-        change: &mut dyn FnMut(&mut dyn FnMut(&mut State)),
+        change: &mut Change<'_>,
         progress: &mut dyn FnMut((usize, usize)),
     ) -> Result<(), Trouble> {
         let Some(reader) = self.reader.clone() else { return Ok(()) };
@@ -235,7 +238,7 @@ impl Looker {
         &mut self,
         reader: &Reader,
         unread: &[&DataFile],
-        change: &mut dyn FnMut(&mut dyn FnMut(&mut State)),
+        change: &mut Change<'_>,
         progress: &mut dyn FnMut((usize, usize)),
     ) -> Result<(), Trouble> {
         let key: Vec<String> = reader.generation().key.iter().map(|c| c.name.clone()).collect();
@@ -267,11 +270,7 @@ impl Looker {
     }
 
     /// Reads what is new of the events. Of an old lake the newest files are enough to fill the book.
-    fn read_events(
-        &mut self,
-        reader: &Reader,
-        change: &mut dyn FnMut(&mut dyn FnMut(&mut State)),
-    ) -> Result<(), Trouble> {
+    fn read_events(&mut self, reader: &Reader, change: &mut Change<'_>) -> Result<(), Trouble> {
         let files = self.files.clone();
         let files = files.iter().filter(|f| f.file.table == Table::Events);
         let mut unread: Vec<_> =
@@ -355,7 +354,7 @@ fn read_file(
     key: &[String],
     features: &[String],
     news: News,
-    change: &mut dyn FnMut(&mut dyn FnMut(&mut State)),
+    change: &mut Change<'_>,
 ) -> Result<()> {
     let file: OpenFile = reader.open(file)?;
     let damaged = || format!("{} is damaged", file.path());

@@ -131,17 +131,23 @@ fn movable(origin: &Origin) -> Answer<(&Config, Arc<Registry>)> {
 }
 
 fn done(moved: anyhow::Result<AliasRecord>) -> Answer<AliasMove> {
-    let refused = |error: anyhow::Error| match error.downcast::<ScoreError>() {
-        Ok(error) => refusal(error),
-        Err(error) => ConsoleError::Refused(format!("{error:#}")),
+    let refused = |error: anyhow::Error| {
+        let what = format!("{error:#}");
+        match error.downcast_ref::<ScoreError>() {
+            Some(error) => by_what_to_do(error, what),
+            None => ConsoleError::Refused(what),
+        }
     };
     let record = moved.map_err(refused)?;
     Ok(AliasMove { alias: record.name, version: record.version })
 }
 
-/// An error of the registry, by what the client does about it.
 fn refusal(error: ScoreError) -> ConsoleError {
-    let what = error.to_string();
+    by_what_to_do(&error, error.to_string())
+}
+
+/// An error of the registry, by what the client does about it.
+fn by_what_to_do(error: &ScoreError, what: String) -> ConsoleError {
     match error {
         ScoreError::UnknownSet { .. } => ConsoleError::NotFound(what),
         ScoreError::Alias { .. } => ConsoleError::Invalid(what),

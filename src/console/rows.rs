@@ -85,7 +85,7 @@ async fn select(
     sql: &str,
     most: usize,
 ) -> Result<Option<Vec<RecordBatch>>> {
-    let context = tables::predictions(&origin.url, &origin.storage, reader, files).await?;
+    let context = tables::of_files(&origin.url, &origin.storage, reader, files).await?;
     let frame = context.sql(sql).await.with_context(|| anyhow!("our statement is wrong: {sql}"))?;
     let mut stream = frame.execute_stream().await?;
     let (mut batches, mut rows) = (Vec::new(), 0);

@@ -21,6 +21,7 @@ mod recovery;
 mod reference;
 mod rejects;
 mod reliability;
+mod serve;
 mod stores;
 mod tidy;
 mod time;
