@@ -81,7 +81,8 @@ impl LakeSeries {
 
     /// Does one question's work, in time.
     fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Answer<T> {
-        let done = self.runtime.block_on(tokio::time::timeout(TIME_MAX, work));
+        // Made within the runtime: a clock that runs out belongs to one.
+        let done = self.runtime.block_on(async { tokio::time::timeout(TIME_MAX, work).await });
         match done {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(told(&error)),
