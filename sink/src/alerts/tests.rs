@@ -79,7 +79,7 @@ fn dead_letters_are_kept_until_they_are_removed() {
     };
     alerts.bury(&letter).expect("written");
     alerts.bury(&letter).expect("written again");
-    assert_eq!(alerts.letters("pager").expect("read"), [letter.clone()]);
+    assert_eq!(alerts.letters("pager").expect("read"), std::slice::from_ref(&letter));
     alerts.remove(&letter).expect("removed");
     assert_eq!(alerts.dead("pager").expect("listed"), 0);
 }
