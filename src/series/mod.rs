@@ -4,6 +4,7 @@
 //! *Limits*: time and memory of each question; the server bounds how many there are at a time. Files that have
 //! no window in the wanted time are not opened. The ledger is read at most once in [`VIEW_AGE`].
 
+mod events;
 mod families;
 mod models;
 mod rows;
@@ -80,7 +81,8 @@ impl LakeSeries {
 
     /// Does one question's work, in time.
     fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Answer<T> {
-        let done = self.runtime.block_on(tokio::time::timeout(TIME_MAX, work));
+        // Made within the runtime: a clock that runs out belongs to one.
+        let done = self.runtime.block_on(async { tokio::time::timeout(TIME_MAX, work).await });
         match done {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(told(&error)),
@@ -109,6 +111,7 @@ impl Series for LakeSeries {
     fn families(&self) -> Answer<Vec<Family>> {
         let mut all = self.families.told();
         all.extend(self.models.families());
+        all.extend(events::families(self.families.keys()));
         Ok(all)
     }
 
@@ -135,6 +138,11 @@ impl Series for LakeSeries {
             Some(Told::OfSensors(numbers) | Told::OfLake(numbers)) => {
                 self.in_time(async { self.scan()?.lines(numbers, wanted, steps, fold).await })
             }
+            None if events::has(&wanted.family) => self.in_time(async {
+                let lake = (self.url.as_str(), &self.storage);
+                let keys = self.families.keys();
+                events::lines(lake, self.models.registry(), keys, wanted, steps).await
+            }),
             None => self.models.lines(wanted, steps).map_err(|error| told(&error)),
         }
     }

@@ -125,7 +125,7 @@ impl Scan<'_> {
             file.table == Table::Predictions && file.window_end_us.is_none_or(meets)
         });
         let lake = (self.url, self.storage);
-        tables::predictions(&context, lake, self.reader, files).await?;
+        tables::register_predictions(&context, lake, self.reader, files).await?;
         Ok(context)
     }
 
@@ -318,15 +318,15 @@ fn lines(
 }
 
 /// Columns as texts.
-struct Text(ArrayRef);
+pub(super) struct Text(ArrayRef);
 
 impl Text {
-    fn value(&self, row: usize) -> &str {
+    pub(super) fn value(&self, row: usize) -> &str {
         self.0.as_string::<i32>().value(row)
     }
 }
 
-fn texts(columns: &[ArrayRef]) -> Result<Vec<Text>> {
+pub(super) fn texts(columns: &[ArrayRef]) -> Result<Vec<Text>> {
     columns.iter().map(|column| Ok(Text(cast(column, &DataType::Utf8)?))).collect()
 }
 

@@ -15,7 +15,7 @@ def keys(plant, browser, expect):
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     words = ["serve", "-c", str(plant.config), "--listen", f"127.0.0.1:{port}", "--keys", str(file)]
-    server = Process(plant.binary, words, plant.work / "keys.log")
+    server = Process(plant.binary, words, plant.work / "keys.log", plant.work)
     try:
         server.wait_ready(port)
         strangers(url, browser, expect)

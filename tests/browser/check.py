@@ -65,10 +65,13 @@ def over_plant(args, work, browser, expect):
         plant.stream()
         watch.overview_moves(plant, browser, expect)
         watch.fault_shows_up(plant, browser, expect)
+        if args.screenshots:
+            pictures.take_moving(plant, browser, args.screenshots)
         plant.send([*POISON, *plant.late()])
         wait_for(lambda: plant.producer.poll() is not None, READ_MAX_S, "the stream to end")
         wait_for(lambda: settled(plant), READ_MAX_S, "the last events to be committed")
         print(f"the stream was read {time.monotonic() - begun:.0f} s after it began")
+        watch.event_shows_up(plant, browser, expect)
         watch.rejects_and_late(plant, browser, expect)
         watch.ledger(plant, browser, expect)
         watch.times_and_themes(plant, browser, expect)

@@ -55,7 +55,7 @@ def by_keyboard(plant, browser, expect):
         page.wait_for_selector('[aria-sort="ascending"]')
         page.wait_for_function("() => document.querySelector('#row-0 .key')?.textContent === '1/1'")
         expect(True, "sensors are sorted by keyboard alone")
-        tab_to(page, "Sensors")
+        tab_to(page, "List of sensors")
         for key in ("ArrowDown", "ArrowDown", "ArrowUp"):
             page.keyboard.press(key)
         active = page.evaluate("() => document.getElementById(document.activeElement.getAttribute('aria-activedescendant')).querySelector('.key').textContent")

@@ -30,10 +30,10 @@ QUERY = """SELECT "Device", "Sensor", count(*) AS n, avg("Value") AS mean, stdde
 class Process:
     """A tidegauge that answers HTTP."""
 
-    def __init__(self, binary, words, log):
+    def __init__(self, binary, words, log, folder=None):
         self.log = Path(log)
         self.process = subprocess.Popen([binary, *words], stdin=subprocess.DEVNULL,
-                                        stdout=self.log.open("wb"), stderr=subprocess.STDOUT)
+                                        stdout=self.log.open("wb"), stderr=subprocess.STDOUT, cwd=folder)
 
     def wait_ready(self, port, seconds=60):
         url = f"http://127.0.0.1:{port}/health/live"
@@ -62,10 +62,13 @@ class Plant:
 
     def __init__(self, binary, brokers, work):
         self.binary, self.brokers, self.work = binary, brokers, Path(work)
-        self.topic = f"browser-{int(time.time())}-{os.getpid()}"
+        # Short: it is in the pictures.
+        self.topic = f"sensors-{os.getpid()}"
+        self.events = f"{self.topic}-events"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lake = self.work / "lake"
+        # Names are as seen from the folder of the work.
         self.config = self.work / "tidegauge.toml"
         self.truth = self.work / "truth.jsonl"
         self.start = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(seconds=STREAMED_S)
@@ -91,8 +94,13 @@ late = "keep"
 features = ["mean", "stddev", "low", "high"]
 [models.train]
 kind = "gaussian"
+[events]
+[[alerts]]
+name = "events"
+kind = "kafka"
+topic = "{self.events}"
 [lake]
-url = "{self.lake}"
+url = "lake"
 commit_every = "2s"
 [http]
 listen = "127.0.0.1:{self.port}"
@@ -107,14 +115,16 @@ listen = "127.0.0.1:{self.port}"
             self.finish("train", str(before), "-c", str(self.config))
         topic = ["--brokers", self.brokers, "--topic", self.topic]
         self.finish(*self._simulate(self.start), *topic, "--create", str(PARTITIONS), "--events", "0")
-        self.run = Process(self.binary, ["run", "-c", str(self.config), "--log-level", "info"], self.work / "run.log")
+        made = ["--brokers", self.brokers, "--topic", self.events, "--create", "1", "--events", "0"]
+        self.finish(*self._simulate(self.start), *made)
+        self.run = Process(self.binary, ["run", "-c", str(self.config), "--log-level", "info"], self.work / "run.log", self.work)
         self.run.wait_ready(self.port)
 
     def stream(self):
         """Lets the hour come."""
         words = [*self._simulate(self.start), "--brokers", self.brokers, "--topic", self.topic]
         words += ["--seconds", str(STREAMED_S), "--speed", str(SPEED)]
-        words += ["--faults", "6", "--faults-after", str(NORMAL_S), "--truth", str(self.truth)]
+        words += ["--faults", "6", "--faults-after", f"{NORMAL_S}s", "--truth", str(self.truth)]
         self.producer = subprocess.Popen([self.binary, *words], stdin=subprocess.DEVNULL,
                                          stdout=(self.work / "simulate.log").open("wb"), stderr=subprocess.STDOUT)
 
@@ -139,13 +149,20 @@ listen = "127.0.0.1:{self.port}"
         words = ["simulate", "--devices", str(DEVICES), "--sensors", str(SENSORS), "--shape", "gaussian", "--seed", "7"]
         return [*words, "--start", start.strftime("%Y-%m-%dT%H:%M:%SZ")]
 
+    def told(self):
+        """Messages of events that are in their topic."""
+        tool = [str(ROOT / "deploy/kafka/kafka"), "tool", "org.apache.kafka.tools.consumer.ConsoleConsumer"]
+        tool += ["--bootstrap-server", self.brokers, "--topic", self.events, "--from-beginning", "--timeout-ms", "8000"]
+        told = subprocess.run(tool, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=120)
+        return [json.loads(line) for line in told.stdout.decode().splitlines() if line.startswith("{")]
+
     def finish(self, *words):
-        return finish(self.binary, *words)
+        return finish(self.binary, *words, folder=self.work)
 
     def delete_topic(self):
         """Brokers that keep records for ever would keep these."""
         tool = [str(ROOT / "deploy/kafka/kafka"), "tool", "org.apache.kafka.tools.TopicCommand"]
-        tool += ["--bootstrap-server", self.brokers, "--delete", "--topic", self.topic]
+        tool += ["--bootstrap-server", self.brokers, "--delete", "--topic", f"{self.topic}|{self.events}"]
         subprocess.run(tool, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def end(self):
@@ -211,8 +228,8 @@ listen = "127.0.0.1:{self.port}"
             self.server.end()
 
 
-def finish(binary, *words):
-    ended = subprocess.run([binary, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+def finish(binary, *words, folder=None):
+    ended = subprocess.run([binary, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=folder)
     if ended.returncode != 0:
         raise RuntimeError(f"tidegauge {words[0]}: {ended.stdout}{ended.stderr}")
     return ended.stdout

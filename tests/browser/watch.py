@@ -65,6 +65,33 @@ def fault_shows_up(plant, browser, expect):
         expect("from=" in page.url and "to=" in page.url, "dragging over a chart zooms, and the address says to where")
 
 
+def event_shows_up(plant, browser, expect):
+    """A fault that lasts is an event: in the list, on its sensor's page and in the topic of events."""
+    event, kind = wait_for(lambda: lasting(plant), SHOWS_UP_S, "an injected fault to be an event of the lake")
+    key = [str(part) for part in event["key"]]
+    query = "&".join(f"key={part}" for part in key)
+    with browser.page(plant.url) as page:
+        go(page, f"events?{query}")
+        starts = times(page, "main tbody td:nth-child(4) time")
+        expect(event["start_us"] in starts, f"the {kind} of sensor {'/'.join(key)} is an event in the list of {len(starts)}")
+        go(page, f"sensor?{query}&from={event['start_us'] - 60_000_000}&to={event['end_us'] + 60_000_000}")
+        expect(event["start_us"] in times(page, ".event-list time"), "it is on its sensor's page")
+    told = [message for message in plant.told() if message["id"] == event["id"]]
+    sensor = {"Device": event["key"][0], "Sensor": event["key"][1]}
+    expect(told and all(message["sensor"] == sensor for message in told),
+           f"it is in the Kafka topic of events: {', '.join(message['type'] for message in told)}")
+
+
+def lasting(plant):
+    """An event that lies in a fault which takes some time, and the fault's kind."""
+    events = ask(f"{plant.url}/api/v1/events?limit=1000")["rows"]
+    for key, kind, start, end in plant.faults():
+        for event in events:
+            if kind == "drift" and [str(part) for part in event["key"]] == list(key) and start <= event["start_us"] <= end:
+                return event, kind
+    return None
+
+
 def found(plant):
     """A fault that the lake has an anomaly of, when there is one."""
     for key, kind, start, end in plant.faults():

@@ -9,6 +9,7 @@ in a live scrape or in the lake's series, and each panel's query, filled in as G
 """
 
 import argparse
+import base64
 import json
 import math
 import re
@@ -16,7 +17,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from plant import DEPLOY, PATIENCE_S, ROOT, Failed, Plant, fetch, iso, options, wait_for
@@ -41,6 +44,10 @@ rows = 20
 fit_every = "1s"
 [models.drift]
 every = "3s"
+[events]
+open = 1
+of = 1
+close = 2
 """,
 }
 
@@ -52,7 +59,17 @@ def main():
     work = tempfile.mkdtemp(prefix="tidegauge-observe-", dir=args.work)
     for problem in rules_alone(args):
         sys.exit(problem)
-    plant = Plant(args, Path(work) / "dashboards", SETTINGS)
+    receiver = receive()
+    secret = Path(work) / "secret"
+    secret.write_text("whsec_" + base64.b64encode(b"no secret at all").decode())
+    alerts = f"""
+[[alerts]]
+name = "pager"
+kind = "webhook"
+url = "http://127.0.0.1:{receiver.server_port}/"
+secret_file = "{secret}"
+"""
+    plant = Plant(args, Path(work) / "dashboards", {**SETTINGS, "end": alerts})
     try:
         begin(plant)
         problems = judge(plant)
@@ -65,6 +82,22 @@ def main():
         print("\n".join(problems))
         sys.exit(f"{len(problems)} problems; lake and logs stay in {work}")
     shutil.rmtree(work)
+
+
+def receive():
+    """Somebody who is told of anomaly events, and takes what comes."""
+    class Takes(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Takes)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
 
 
 def rules_alone(args):
@@ -87,20 +120,22 @@ def rules_alone(args):
 def begin(plant):
     """Starts everything, and makes trouble of each kind that a panel shows."""
     plant.make_topic()
-    plant.train()
-    plant.train("--alias", "candidate", "--set", "models.train.false_alarm_rate=0.05")
+    plant.train("--set", "models.train.false_alarm_rate=0.02")
+    plant.train("--alias", "candidate", "--set", "models.train.false_alarm_rate=0.1")
     plant.run()
     wait_for(plant.metrics, "the run to answer")
     plant.start_prometheus()
-    plant.simulate("--seconds", 900, "--faults", 60, "--faults-after", "5s")
-    wait_for(lambda: plant.total("tidegauge_score_rows_total", status="ok") > 50, "scored windows")
+    simulator = plant.simulate("--seconds", 900, "--faults", 8, "--faults-after", "5s")
+    wait_for(lambda: plant.total("tidegauge_score_rows_total", status="ok") > 50 or simulator.poll(), "scored windows")
+    if simulator.poll():
+        raise Failed(f"the simulator has ended: {plant.said('simulate')}")
     # Late, of the future, unreadable.
     plant.ok("simulate", *plant.topic_words(), "--start", iso(-200), "--seconds", 5, "--speed", 0)
     plant.ok("simulate", *plant.topic_words(), "--start", iso(200_000), "--seconds", 5, "--speed", 0)
     plant.write_lines(["this is no event", "{}", '{"TS": 1}'])
     for name in ("tidegauge_aggregate_late_total", "tidegauge_ingest_rejects_total",
                  "tidegauge_score_anomalies_total", "tidegauge_score_challenger_rows_total",
-                 "tidegauge_score_drift_check_time_seconds"):
+                 "tidegauge_score_drift_check_time_seconds", "tidegauge_alerts_sent_total"):
         wait_for(lambda name=name: plant.total(name) > 0, f"{name} to count")
 
 

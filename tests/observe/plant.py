@@ -105,10 +105,10 @@ listen = "127.0.0.1:{port or self.port}"
     def make_topic(self):
         self.ok("simulate", *self.topic_words(), "--create", PARTITIONS, "--events", 0, "--start", iso(-1))
 
-    def simulate(self, *more, name="simulate"):
+    def simulate(self, *more, name="simulate", interval="250ms"):
         """Readings as they come, until stopped."""
         return self.spawn("simulate", *self.topic_words(), "--devices", 2, "--sensors", 3, "--shape", "gaussian",
-                          "--interval", "250ms", *more, name=name)
+                          "--interval", interval, *more, name=name)
 
     def train(self, *more):
         """Models of an hour of made-up readings, published under the configured alias."""

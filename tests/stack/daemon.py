@@ -43,6 +43,7 @@ class Docker:
 
     def __exit__(self, *_):
         if self.process.poll() is None:
+            self.clear()
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(60)
@@ -51,6 +52,13 @@ class Docker:
                 self.process.wait()
         self.unmount()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def clear(self):
+        """What a test that failed has left; the bridges of networks would outlive the daemon."""
+        containers = subprocess.run(["docker", "ps", "-aq"], capture_output=True, text=True, check=False).stdout.split()
+        if containers:
+            subprocess.run(["docker", "rm", "-f", *containers], capture_output=True, check=False)
+        subprocess.run(["docker", "network", "prune", "-f"], capture_output=True, check=False)
 
     def unmount(self):
         """What a dockerd that was killed leaves mounted."""

@@ -36,7 +36,7 @@ export function view({ root, params, signal, stream, setParams, announce }) {
   const only = h("input", { type: "checkbox", id: "only" });
   only.checked = state.only;
 
-  const grid = new Grid("Sensors", COLUMNS, {
+  const grid = new Grid("List of sensors", COLUMNS, {
     signal,
     ask: (offset, limit) => get("sensors", { search: state.search, only: state.only ? "anomalous" : null, sort: state.sort, order: state.order, offset, limit }, signal),
     open: (row) => { location.hash = sensorLink(row.key); },

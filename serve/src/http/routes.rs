@@ -52,9 +52,6 @@ const PATHS: [&str; 20] = [
     "/api/v1/stream",
 ];
 
-/// What a Grafana asks: reads, also by POST.
-const SERIES: &str = "/prometheus/api/v1/";
-
 /// Reading needs `view`, all else `operate`, but for what is listed here: a new route is closed until
 /// someone opens it.
 pub(super) fn need(method: &Method, path: &str) -> Need {

@@ -7,6 +7,7 @@ mod client;
 mod console;
 mod page;
 mod probe;
+mod series;
 mod stream;
 mod tls;
 
@@ -47,7 +48,7 @@ fn start_with(settings: impl FnOnce(&Path) -> HttpSettings) -> Fixture {
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
         console: Some(console.clone()),
-        series: None,
+        series: Some(Arc::new(crate::series::tests::Made)),
     };
     let server = Server::start(settings, site).expect("a free port");
     Fixture { metrics, health, console, server, folder }

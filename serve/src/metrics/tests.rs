@@ -19,6 +19,7 @@ type Catalogue = BTreeMap<String, (String, BTreeSet<String>)>;
 fn the_metrics_are_those_of_the_documentation() {
     let metrics = Metrics::new().expect("the names are distinct");
     metrics.lane("sensors-0", &LABELS);
+    metrics.alert("pager");
     metrics.kafka_errors("BrokerNotAvailable", 1);
     metrics.machine.watch_disk("/".into());
     let seen = ModelsSeen {

@@ -7,7 +7,7 @@ use super::*;
 use crate::console::{Answer, ConsoleError};
 
 /// Sensor n has the score n at each step; `from` seconds on.
-struct Made;
+pub(crate) struct Made;
 
 const NOW_US: i64 = 1_700_000_000_000_000;
 
@@ -87,7 +87,7 @@ fn the_health_check_of_grafana_gets_its_sum() {
     let told =
         data("query_range", &[("query", "1"), ("start", "0"), ("end", "60"), ("step", "60")]);
     assert_eq!(told["result"][0]["values"], json!([[0.0, "1"], [60.0, "1"]]));
-    assert!(refused(&"(".repeat(4000)).contains("no metric"), "depth is bounded");
+    assert!(refused(&"(".repeat(4000)).contains("not answered"), "depth is bounded");
 }
 
 #[test]

@@ -3,10 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::events::{Parts, WithEvents, WithoutEvents};
 use super::parts::{
-    CheckpointV1, CountersV2, FileOf, InputV2, JumpV2, Parts, SpanV1, TableV1, WithEvents,
-    WithoutEvents, checkpoint_in, checkpoint_out, digest_in, file_in, file_out, inputs_in,
-    inputs_out, jump_in, jump_out, span_out, spans_in, writer_in,
+    CheckpointV1, CountersV2, FileOf, InputV2, JumpV2, SpanV1, TableV1, checkpoint_in,
+    checkpoint_out, digest_in, file_in, file_out, inputs_in, inputs_out, jump_in, jump_out,
+    span_out, spans_in, writer_in,
 };
 use super::{FORMAT, Frame, Opened};
 use crate::error::LakeError;

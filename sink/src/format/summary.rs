@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tidegauge_flow::Partition;
 
+use super::events::{Parts, WithEvents, WithoutEvents};
 use super::parts::{
-    CheckpointV1, FileOf, InputV2, JumpV2, Parts, PositionV1, WithEvents, WithoutEvents,
-    checkpoint_in, checkpoint_out, digest_in, file_in, file_out, inputs_in, inputs_out, jump_in,
-    jump_out, positions_in, positions_out, writer_in,
+    CheckpointV1, FileOf, InputV2, JumpV2, PositionV1, checkpoint_in, checkpoint_out, digest_in,
+    file_in, file_out, inputs_in, inputs_out, jump_in, jump_out, positions_in, positions_out,
+    writer_in,
 };
 use super::{Frame, Opened};
 use crate::error::LakeError;

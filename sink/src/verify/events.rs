@@ -31,14 +31,14 @@ pub(super) fn told(batch: &RecordBatch) -> Result<Vec<Told>, String> {
     let lanes = whole(batch, names::LANE, &DataType::Utf8)?;
     let epochs = whole(batch, names::EPOCH, &DataType::UInt64)?;
     let epochs = epochs.as_primitive::<UInt64Type>();
-    let rows = ids.iter().zip(closed).zip(lanes.as_string::<i32>()).zip(epochs.values());
-    let one = |(((id, closed), lane), epoch): (((Option<&str>, bool), Option<&str>), &u64)| Told {
-        id: id.unwrap_or_default().to_owned(),
+    let lanes = lanes.as_string::<i32>();
+    let one = |(row, closed)| Told {
+        id: ids.value(row).to_owned(),
         closed,
-        epoch: *epoch,
-        lane: lane.unwrap_or_default().to_owned(),
+        epoch: epochs.value(row),
+        lane: lanes.value(row).to_owned(),
     };
-    Ok(rows.map(one).collect())
+    Ok(closed.into_iter().enumerate().map(one).collect())
 }
 
 /// Where an event opened and closed: lane and epoch.

@@ -45,6 +45,8 @@ pub fn run(args: &Backtest) -> Result<ExitCode> {
     config.source.kind = SourceKind::Files;
     config.source.paths.clone_from(&args.inputs);
     config.lake.url.clone_from(&args.output);
+    // What is stored is nobody's alarm any more.
+    config.alerts.clear();
     // A backtest brings its own models: a champion, and those of the onset view.
     config.models.url = None;
     (config.models.challenger, config.models.fallback) = (None, None);

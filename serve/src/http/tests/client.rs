@@ -88,9 +88,12 @@ pub fn rest(stream: &mut impl Read) -> String {
 
 /// Reads until the text holds what is looked for.
 pub fn read_until(stream: &mut impl Read, wanted: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
     let mut text = String::new();
     let mut chunk = [0; 4096];
     while !text.contains(wanted) {
+        // A stream tells something each second, so no read need ever wait for long.
+        assert!(Instant::now() < deadline, "no {wanted:?} in time: {text}");
         let read = stream.read(&mut chunk).expect("more comes");
         assert!(read > 0, "the answer ended before {wanted:?}: {text}");
         text.push_str(&String::from_utf8_lossy(&chunk[..read]));

@@ -1,0 +1,162 @@
+//! Series out of the table of anomaly events: which go on, and when they begin.
+
+use anyhow::{Context, Result};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use tidegauge_flow::names;
+use tidegauge_score::Registry;
+use tidegauge_serve::series::{CELLS_MAX, Family, Labels, Line, Steps, Wanted};
+use tidegauge_sink::Storage;
+
+use super::TooMuch;
+use super::families::KeyLabel;
+use super::rows::texts;
+use crate::sql::quoted;
+use crate::tables;
+
+const ON: &str = "tidegauge_sensor_event";
+const STARTS: &str = "tidegauge_sensor_event_starts";
+const ALL_ON: &str = "tidegauge_events_going_on";
+
+const FAMILIES: [(&str, &str, bool); 3] = [
+    (ON, "1 while an anomaly event of the sensor goes on.", true),
+    (STARTS, "Anomaly events of the sensor that start.", true),
+    (ALL_ON, "Anomaly events that go on, of all sensors.", false),
+];
+
+/// Events that are looked at for one answer.
+const EVENTS_MAX: usize = 200_000;
+
+/// An event: its sensor's labels, and when it was. Without an end it goes on.
+struct Event {
+    labels: Labels,
+    start_us: i64,
+    end_us: Option<i64>,
+}
+
+pub(super) fn families(keys: &[KeyLabel]) -> impl Iterator<Item = Family> {
+    let labels: Vec<String> = keys.iter().map(|key| key.label.clone()).collect();
+    FAMILIES.into_iter().map(move |(name, help, of_sensors)| Family {
+        name: name.into(),
+        help: help.into(),
+        labels: if of_sensors { labels.clone() } else { Vec::new() },
+    })
+}
+
+pub(super) fn has(family: &str) -> bool {
+    FAMILIES.iter().any(|(name, ..)| *name == family)
+}
+
+/// The series of a family of events.
+pub(super) async fn lines(
+    (url, storage): (&str, &Storage),
+    registry: &Registry,
+    keys: &[KeyLabel],
+    wanted: &Wanted,
+    steps: &Steps,
+) -> Result<Vec<Line>> {
+    let columns: Vec<String> = keys.iter().map(|key| quoted(&key.column.name)).collect();
+    let (columns, end) = (columns.join(", "), quoted(names::EVENT_END));
+    let (id, start) = (names::EVENT_ID, quoted(names::EVENT_START));
+    let to = tidegauge_flow::time::rfc3339(wanted.to_us.saturating_mul(1000));
+    let sql = format!(
+        "SELECT {columns}, min({start}), max(CASE WHEN {} = '{}' THEN {end} END) FROM events \
+         WHERE {start} <= '{to}' GROUP BY {columns}, {id} LIMIT {}",
+        names::EVENT_STATE,
+        names::EVENT_CLOSED,
+        EVENTS_MAX + 1
+    );
+    let session = tables::session(url, storage, registry, None, &sql).await?;
+    let batches = session.sql(&sql).await?.collect().await.context("the query of events failed")?;
+    if batches.iter().map(RecordBatch::num_rows).sum::<usize>() > EVENTS_MAX {
+        return Err(TooMuch.into());
+    }
+    let mut events = Vec::new();
+    for batch in &batches {
+        events.extend(read(batch, keys)?);
+    }
+    if wanted.family == ALL_ON {
+        events.iter_mut().for_each(|event| event.labels.clear());
+    }
+    events.retain(|event| wanted.holds_all(&event.labels));
+    counted(&events, wanted, steps)
+}
+
+fn read(batch: &RecordBatch, keys: &[KeyLabel]) -> Result<Vec<Event>> {
+    let texts = texts(&batch.columns()[..keys.len()])?;
+    let micros = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
+    let start = cast(batch.column(keys.len()), &micros)?;
+    let end = cast(batch.column(keys.len() + 1), &micros)?;
+    let start = start.as_primitive::<TimestampMicrosecondType>();
+    let end = end.as_primitive::<TimestampMicrosecondType>();
+    let event = |row| Event {
+        labels: keys
+            .iter()
+            .zip(&texts)
+            .map(|(k, t)| (k.label.clone(), t.value(row).into()))
+            .collect(),
+        start_us: start.value(row),
+        end_us: end.is_valid(row).then(|| end.value(row)),
+    };
+    Ok((0..batch.num_rows()).map(event).collect())
+}
+
+/// At each point the events of each labels that go on, or that start.
+fn counted(events: &[Event], wanted: &Wanted, steps: &Steps) -> Result<Vec<Line>> {
+    let starts = wanted.family == STARTS;
+    let mut lines = std::collections::BTreeMap::<Labels, Vec<f64>>::new();
+    let count = usize::try_from(steps.count).unwrap_or(usize::MAX);
+    for event in events {
+        let of = |step: i64| {
+            let (to, after) = (steps.at(step), steps.at(step).saturating_sub(steps.width_us));
+            match starts {
+                true => event.start_us > after && event.start_us <= to,
+                false => event.start_us <= to && event.end_us.is_none_or(|end| end > after),
+            }
+        };
+        if !(0..steps.count).any(of) {
+            continue;
+        }
+        if (lines.len() + 1).saturating_mul(count) > CELLS_MAX {
+            return Err(TooMuch.into());
+        }
+        let points = lines.entry(event.labels.clone()).or_insert_with(|| vec![0.0; count]);
+        for (point, step) in points.iter_mut().zip(0..) {
+            *point += f64::from(of(step));
+        }
+    }
+    // Nothing that goes on is a number too: of all sensors together there is always a line.
+    if wanted.family == ALL_ON && wanted.holds_all(&Labels::new()) {
+        lines.entry(Labels::new()).or_insert_with(|| vec![0.0; count]);
+    }
+    let line = |(labels, points): (Labels, Vec<f64>)| {
+        let points = (0..).map(|step| steps.at(step)).zip(points).collect();
+        Line { labels, points }
+    };
+    Ok(lines.into_iter().map(line).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(sensor: &str, start_us: i64, end_us: Option<i64>) -> Event {
+        Event { labels: Labels::from([("Id".into(), sensor.into())]), start_us, end_us }
+    }
+
+    #[test]
+    fn events_are_counted_where_they_go_on_and_where_they_start() {
+        let events = [event("a", 15, Some(25)), event("a", 38, None), event("b", 90, None)];
+        let steps = Steps { start_us: 10, step_us: 10, count: 4, width_us: 10 };
+        let count = |family: &str, events: &[Event]| {
+            let wanted =
+                Wanted { family: family.into(), matchers: Vec::new(), after_us: 0, to_us: 40 };
+            let lines = counted(events, &wanted, &steps).expect("few");
+            lines.into_iter().map(|line| line.points).collect::<Vec<_>>()
+        };
+        assert_eq!(count(ON, &events), [[(10, 0.0), (20, 1.0), (30, 1.0), (40, 1.0)]]);
+        assert_eq!(count(STARTS, &events), [[(10, 0.0), (20, 1.0), (30, 0.0), (40, 1.0)]]);
+        assert_eq!(count(ALL_ON, &[]), [[(10, 0.0), (20, 0.0), (30, 0.0), (40, 0.0)]]);
+    }
+}
