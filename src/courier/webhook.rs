@@ -71,7 +71,8 @@ impl Post {
             .header("webhook-timestamp", since)
             .header("webhook-signature", signature)
             .body(message.body.clone());
-        let sent = self.runtime.block_on(request.send());
+        // Its timer begins with the call, which has to be made within the runtime.
+        let sent = self.runtime.block_on(async { request.send().await });
         match sent {
             Ok(response) => answer(response.status(), response.headers(), now),
             // Without the URL, which may hold a secret.
