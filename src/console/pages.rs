@@ -14,9 +14,12 @@ pub fn cut<T>(rows: &mut Vec<T>, limit: usize, time_us: impl Fn(&T) -> i64) -> O
 mod tests {
     use super::*;
 
+    /// All rows, how many are wanted, the page, what to ask for next.
+    type Case = (&'static [i64], usize, &'static [i64], Option<i64>);
+
     #[test]
     fn pages_join_without_gap_or_overlap_but_for_moments_that_are_more_than_a_page() {
-        let cases: [(&[i64], usize, &[i64], Option<i64>); 6] = [
+        let cases: [Case; 6] = [
             (&[9, 8, 7], 3, &[9, 8, 7], None),
             (&[9, 8, 7], 2, &[9, 8], Some(8)),
             (&[9, 8, 8, 7], 2, &[9], Some(9)),
