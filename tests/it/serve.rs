@@ -55,101 +55,40 @@ impl Drop for Serving {
     }
 }
 
-#[test]
-fn every_route_answers_and_the_figures_are_those_of_query() {
-    let project = Project::new("127.0.0.1:1").write(FOUR);
+/// A lake `scored` with an hour of simulated sensors, and two sets of models in the configured lake.
+fn scored_hour(project: &Project) {
     let file = project.path("day.jsonl");
     let file = file.to_str().expect("a path in UTF-8");
-    let start = "2026-01-01T00:00:00Z";
-    project.ok(&[
-        "simulate",
-        "--out",
-        file,
-        "--shape",
-        "gaussian",
-        "--start",
-        start,
-        "--seconds",
-        "3600",
-        "--speed",
-        "0",
-        "--faults",
-        "10",
-        "--faults-after",
-        "30m",
-    ]);
+    let hour = "--shape gaussian --start 2026-01-01T00:00:00Z --seconds 3600 --speed 0 --faults 10 \
+                --faults-after 30m";
+    let simulate: Vec<&str> =
+        ["simulate", "--out", file].into_iter().chain(hour.split_whitespace()).collect();
+    project.ok(&simulate);
     // Twice, on the half that is normal: there is a set to roll back to.
     for _ in 0..2 {
         project.ok(&["train", file, "-c", "tidegauge.toml", "--to", "2026-01-01T00:30:00Z"]);
     }
     project.ok(&["score", file, "-c", "tidegauge.toml", "-o", "scored"]);
-    let number = |sql: &str| {
-        let rows = project.query_in("scored", sql);
-        let row = rows[0].as_object().expect("a row");
-        row.values().next().and_then(Value::as_i64).expect("a number")
-    };
-    let serving = Serving::start(&project, &["scored"]);
-    let rows = number("SELECT count(*) FROM predictions");
-    let sensors =
-        number(r#"SELECT count(*) FROM (SELECT DISTINCT "Device", "Sensor" FROM predictions)"#);
-    assert!(rows > 0 && sensors > 1);
+}
 
+/// The one number of a statement over the lake `scored`.
+fn number(project: &Project, sql: &str) -> i64 {
+    let rows = project.query_in("scored", sql);
+    let row = rows[0].as_object().expect("a row");
+    row.values().next().and_then(Value::as_i64).expect("a number")
+}
+
+#[test]
+fn every_route_answers_and_the_figures_are_those_of_query() {
+    let project = Project::new("127.0.0.1:1").write(FOUR);
+    scored_hour(&project);
+    let serving = Serving::start(&project, &["scored"]);
     let info = serving.ok("/api/v1/info");
     assert_eq!((info["lake"].as_str(), info["runs"].as_bool()), (Some("scored"), Some(false)));
     assert_eq!(info["window_us"], 5_000_000);
-    let overview = serving.ok("/api/v1/overview");
-    assert_eq!(
-        (overview["rows"].as_i64(), overview["sensors"].as_i64()),
-        (Some(rows), Some(sensors))
-    );
-    let messages = number("SELECT CAST(sum(messages) AS BIGINT) FROM commits");
-    assert_eq!(overview["messages"].as_i64(), Some(messages));
-
-    let list = serving.ok("/api/v1/sensors?sort=severity&order=desc&limit=3");
-    assert_eq!(
-        (list["total"].as_i64(), list["rows"].as_array().map(Vec::len)),
-        (Some(sensors), Some(3))
-    );
-    let first = &list["rows"][0]["key"];
-    let (device, sensor) = (first[0].as_i64().expect("int"), first[1].as_i64().expect("int"));
-    let one = format!("\"Device\" = {device} AND \"Sensor\" = {sensor}");
-    let page =
-        serving.ok(&format!("/api/v1/sensor?key={device}&key={sensor}&from_us=0&points=10000"));
-    let windows = number(&format!("SELECT count(*) FROM predictions WHERE {one}"));
-    assert_eq!(page["windows"].as_i64(), Some(windows));
-    let highest =
-        project.query_in("scored", &format!("SELECT max(score) AS s FROM predictions WHERE {one}"));
-    let scores = page["history"]["score"].as_array().expect("a column");
-    let most = scores.iter().filter_map(Value::as_f64).reduce(f64::max);
-    assert_eq!(most, highest[0]["s"].as_f64());
-
-    let anomalous = number("SELECT count(*) FROM predictions WHERE is_anomaly");
-    assert!(anomalous > 100, "only {anomalous} anomalies");
-    let (mut found, mut before) = (0, String::new());
-    for _ in 0..100 {
-        let page = serving.ok(&format!("/api/v1/anomalies?limit=100{before}"));
-        found += page["rows"].as_array().expect("rows").len() as i64;
-        match page["next_before_us"].as_i64() {
-            Some(next) => before = format!("&before_us={next}"),
-            None => break,
-        }
-    }
-    assert_eq!(found, anomalous);
-
-    let lanes = serving.ok("/api/v1/lanes");
-    let lane = lanes["lanes"][0]["lane"].as_str().expect("a lane").to_owned();
-    let commits = serving.ok(&format!("/api/v1/commits?lane={lane}&limit=1000"));
-    let records = number("SELECT count(*) FROM commits");
-    assert_eq!(commits["rows"].as_array().map(|rows| rows.len() as i64), Some(records));
-    let rejected = number("SELECT count(*) FROM rejects");
-    let rejects = serving.ok("/api/v1/rejects?limit=1000");
-    assert_eq!(rejects["rows"].as_array().map(|rows| rows.len() as i64), Some(rejected));
-    let late = serving.ok("/api/v1/late?limit=1000");
-    let kept = number("SELECT count(*) FROM late");
-    assert_eq!(late["rows"].as_array().map(|rows| rows.len() as i64), Some(kept));
-    assert_eq!(serving.ok("/api/v1/events")["rows"].as_array().map(Vec::len), Some(0));
-    assert_eq!(serving.ok("/api/v1/models")["sets"].as_array().map(Vec::len), Some(0));
-
+    sensors_are_those_of_query(&project, &serving);
+    anomalies_are_those_of_query(&project, &serving);
+    tables_are_those_of_query(&project, &serving);
     for (path, status) in [
         ("/api/v1/sensor?key=9999&key=1", 404),
         ("/api/v1/sensor?key=x&key=1", 400),
@@ -167,6 +106,66 @@ fn every_route_answers_and_the_figures_are_those_of_query() {
     assert_eq!(models["sets"].as_array().map(Vec::len), Some(2));
     assert_eq!(models["aliases"][0]["role"], "champion");
     assert_eq!(configured.ok("/api/v1/overview")["rows"], 0);
+}
+
+fn sensors_are_those_of_query(project: &Project, serving: &Serving) {
+    let rows = number(project, "SELECT count(*) FROM predictions");
+    let distinct = r#"SELECT count(*) FROM (SELECT DISTINCT "Device", "Sensor" FROM predictions)"#;
+    let sensors = number(project, distinct);
+    assert!(rows > 0 && sensors > 1);
+    let overview = serving.ok("/api/v1/overview");
+    assert_eq!(overview["rows"].as_i64(), Some(rows));
+    assert_eq!(overview["sensors"].as_i64(), Some(sensors));
+    let messages = number(project, "SELECT CAST(sum(messages) AS BIGINT) FROM commits");
+    assert_eq!(overview["messages"].as_i64(), Some(messages));
+
+    let list = serving.ok("/api/v1/sensors?sort=severity&order=desc&limit=3");
+    assert_eq!(list["total"].as_i64(), Some(sensors));
+    assert_eq!(list["rows"].as_array().map(Vec::len), Some(3));
+    let first = &list["rows"][0]["key"];
+    let (device, sensor) = (first[0].as_i64().expect("int"), first[1].as_i64().expect("int"));
+    let one = format!("\"Device\" = {device} AND \"Sensor\" = {sensor}");
+    let page =
+        serving.ok(&format!("/api/v1/sensor?key={device}&key={sensor}&from_us=0&points=10000"));
+    let windows = number(project, &format!("SELECT count(*) FROM predictions WHERE {one}"));
+    assert_eq!(page["windows"].as_i64(), Some(windows));
+    let highest = format!("SELECT max(score) AS s FROM predictions WHERE {one}");
+    let highest = project.query_in("scored", &highest);
+    let scores = page["history"]["score"].as_array().expect("a column");
+    let most = scores.iter().filter_map(Value::as_f64).reduce(f64::max);
+    assert_eq!(most, highest[0]["s"].as_f64());
+}
+
+fn anomalies_are_those_of_query(project: &Project, serving: &Serving) {
+    let anomalous = number(project, "SELECT count(*) FROM predictions WHERE is_anomaly");
+    assert!(anomalous > 100, "only {anomalous} anomalies");
+    let (mut found, mut before) = (0, String::new());
+    for _ in 0..100 {
+        let page = serving.ok(&format!("/api/v1/anomalies?limit=100{before}"));
+        found += page["rows"].as_array().expect("rows").len() as i64;
+        match page["next_before_us"].as_i64() {
+            Some(next) => before = format!("&before_us={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(found, anomalous);
+}
+
+fn tables_are_those_of_query(project: &Project, serving: &Serving) {
+    let lanes = serving.ok("/api/v1/lanes");
+    let lane = lanes["lanes"][0]["lane"].as_str().expect("a lane").to_owned();
+    let commits = format!("/api/v1/commits?lane={lane}&limit=1000");
+    for (path, table) in [
+        (commits.as_str(), "commits"),
+        ("/api/v1/rejects?limit=1000", "rejects"),
+        ("/api/v1/late?limit=1000", "late"),
+    ] {
+        let rows = number(project, &format!("SELECT count(*) FROM {table}"));
+        let answer = serving.ok(path);
+        assert_eq!(answer["rows"].as_array().map(|rows| rows.len() as i64), Some(rows), "{table}");
+    }
+    assert_eq!(serving.ok("/api/v1/events")["rows"].as_array().map(Vec::len), Some(0));
+    assert_eq!(serving.ok("/api/v1/models")["sets"].as_array().map(Vec::len), Some(0));
 }
 
 #[test]
