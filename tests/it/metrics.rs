@@ -50,8 +50,14 @@ fn fm_57_every_metric_of_the_dashboard_is_in_a_live_scrape() {
     // A port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
     let address = address.to_string();
-    let http = format!("[http]\nlisten = \"{address}\"\n");
-    let project = Project::new(&brokers).with("end", &http, MEAN);
+    // What is asked of alerts is there with the first alert.
+    let end = format!(
+        "[http]\nlisten = \"{address}\"\n[events]\nopen = 2\n[[alerts]]\nname = \"told\"\nkind = \"kafka\"\n\
+         topic = \"nobody-listens\"\n"
+    );
+    // One thread: with two, lanes may go from one to the other, and their counters begin anew.
+    let project = Project::new(&brokers).with("source", "threads = 1\n", MEAN);
+    let project = project.with("end", &end, MEAN);
     project.publish(&data("seedlike/readings.csv"));
     let running = project.start_run(&[]);
     let scrape = eventually("3,000 readings in the metrics", || {

@@ -194,11 +194,11 @@ fn a_lake_of_a_newer_format_is_refused_by_its_number() {
     let output = golden.run(&["verify", "lake"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("has format 9 and this version reads format 2"), "{said}");
+    assert!(said.contains("has format 9 and this version reads format 3"), "{said}");
     assert!(said.contains("what to do: use the version of tidegauge that wrote it"), "{said}");
     let opened = Lane::open(&pipeline(&golden.lake()), "golden-1", Closing::ByWatermark);
     let refused = opened.err().map(|error| format!("{error:#}")).expect("it is not continued");
-    assert!(refused.contains("has format 9 and this version reads format 2"), "{refused}");
+    assert!(refused.contains("has format 9 and this version reads format 3"), "{refused}");
 
     let golden = Golden::copy();
     newer(&golden.lake().join(format!("_tidegauge/generations/{:020}.json", 1)));

@@ -210,8 +210,8 @@ fn a_pipeline_in_the_middle_of_publishing_is_a_note_and_not_a_problem() {
 #[test]
 fn a_store_that_fails_in_the_middle_is_a_problem_and_the_rest_is_still_read() {
     let store = whole();
-    // The lake has to be listed first; from the 11th call on one object is read at a time.
-    for n in 11..24 {
+    // The lake has to be listed first; from the 12th call on one object is read at a time.
+    for n in 12..25 {
         store.fail_at(n, crate::testing::Fault::LoseRequest, None);
         let found = report(&store);
         assert!(!store.is_armed() && !found.is_clean());

@@ -138,7 +138,7 @@ fn fm_28_a_checkpoint_of_other_positions_than_the_ledger_is_refused() {
 fn a_newest_record_that_was_edited_or_is_of_a_newer_version_is_not_built_upon() {
     let cases = [
         ("\"to\":40", "\"to\":41", "its digest does not fit its body"),
-        ("\"format\":2", "\"format\":3", "has format 3 and this version reads format 2"),
+        ("\"format\":2", "\"format\":9", "has format 9 and this version reads format 3"),
         ("\"kind\"", "\"sort\"", "unknown field `sort`"),
         ("{\"digest\"", "{\"Digest\"", "it is not {\"digest\""),
     ];
