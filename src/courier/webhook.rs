@@ -1,4 +1,4 @@
-//! Messages posted to a URL, signed as Standard Webhooks say (https://www.standardwebhooks.com).
+//! Messages posted to a URL, signed as Standard Webhooks say (<https://www.standardwebhooks.com>).
 //!
 //! `reqwest` is the client that the store of buckets brings along; it is used here and in nothing else of
 //! ours.

@@ -100,6 +100,10 @@ def rejects(story):
     plant = story.begin(models=True)
     plant.simulate()
     wait_for(lambda: plant.alerts()["TidegaugeRejects"] == "inactive", "a quiet start")
+    # What grows is seen from a scrape of before it grew: of each of the two lanes, in its place for good.
+    seen = "count(count_over_time(tidegauge_ingest_rejects_total{reason='malformed'}[4s]) > 2)"
+    wait_for(lambda: [row["value"][1] for row in plant.ask(plant.prometheus, "query", query=seen)["result"]] == ["2"],
+             "scrapes of both lanes")
     plant.write_lines(["this is no event"] * 20)
     plant.wait_alert("TidegaugeRejects", "firing")
     story.says("SELECT reason, field, count(*) FROM rejects GROUP BY reason, field")
