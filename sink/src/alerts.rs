@@ -94,7 +94,8 @@ impl Alerts {
     pub fn begin(&self, first: &Cursor) -> Result<(), LakeError> {
         check_alert(&first.alert)?;
         paths::check_lane(&first.lane)?;
-        if self.newest(&first.alert, &first.lane)?.is_some() {
+        // What it says is for who takes it: a cursor that cannot be read stops no lane.
+        if !self.numbers(&first.alert, &first.lane)?.is_empty() {
             return Ok(());
         }
         let path = paths::cursor_path(&first.alert, &first.lane, 1);
@@ -171,6 +172,12 @@ impl Alerts {
         let path = paths::cursor_path(&cursor.alert, &cursor.lane, number);
         let bytes = format::alert::encode(&next);
         match put_settled(self.store.as_ref(), &path, &bytes) {
+            // Old numbers are deleted, so one that is free may lie far behind another's: who put it then has
+            // lost the cursor long ago.
+            Ok(()) if !self.is_newest(&next)? => {
+                self.store.delete(&path)?;
+                return Ok(false);
+            }
             Ok(()) => {}
             Err(StoreError::Exists { .. }) => {
                 // After an answer that was lost it is ours.
@@ -199,8 +206,8 @@ impl Alerts {
     /// # Errors
     /// When the store fails.
     pub fn is_newest(&self, cursor: &Cursor) -> Result<bool, LakeError> {
-        let next = cursor.number.saturating_add(1);
-        Ok(self.store.size(&paths::cursor_path(&cursor.alert, &cursor.lane, next))?.is_none())
+        let newest = self.numbers(&cursor.alert, &cursor.lane)?.into_iter().max();
+        Ok(newest == Some(cursor.number))
     }
 
     /// The lanes in which an alert was begun, sorted.

@@ -95,6 +95,8 @@ pub struct Courier {
     failures: u32,
     /// Attempts for the message that is next.
     attempts: u64,
+    /// Since when the receiver has taken nothing, microseconds since 1970.
+    down_since_us: Option<i64>,
 }
 
 /// How far a lane is told.
@@ -105,6 +107,8 @@ struct Told {
     at: Progress,
     /// What comes next.
     rows: VecDeque<EventRow>,
+    /// The outbox' count when there was nothing more to tell.
+    seen: Option<u64>,
 }
 
 /// How a turn has ended.
@@ -165,6 +169,7 @@ impl Courier {
             taken: BTreeSet::new(),
             failures: 0,
             attempts: 0,
+            down_since_us: None,
         })
     }
 
@@ -181,7 +186,7 @@ impl Courier {
             match self.alerts.take(&self.alert.name, lane, writer, now_us) {
                 Ok(Some(cursor)) => {
                     let at = cursor.at;
-                    let told = Told { cursor, at, rows: VecDeque::new() };
+                    let told = Told { cursor, at, rows: VecDeque::new(), seen: None };
                     self.lanes.insert(lane.clone(), told);
                     self.taken.insert(lane.clone());
                 }
@@ -227,6 +232,7 @@ impl Courier {
         }
         self.failures = self.failures.saturating_add(1);
         let doubled = RETRY_FIRST.saturating_mul(1 << self.failures.saturating_sub(1).min(20));
+        let wait = wait.map(|after: Duration| after.max(RETRY_FIRST));
         wait.unwrap_or_else(|| self.pipeline.jitter(doubled.min(self.alert.retry_max)))
     }
 
@@ -248,11 +254,16 @@ impl Courier {
         let mut left = TURN_MAX;
         while left > 0 && !end.has_come() {
             if told.rows.is_empty() {
+                let changes = self.pipeline.outbox().changes(lane);
+                if told.seen == Some(changes) && told.at == told.cursor.at {
+                    return Ok(Turn::Idle);
+                }
                 let (reader, key) =
                     (self.pipeline.lake().reader(), &self.pipeline.config.event.key);
                 let found = backlog::next(reader, self.pipeline.outbox(), key, lane, told.at)?;
                 told.rows = found.0.into();
                 if told.rows.is_empty() {
+                    told.seen = Some(changes);
                     return Ok(match told.at != told.cursor.at && !self.advance(told)? {
                         true => Turn::Lost,
                         false => Turn::Idle,
@@ -273,9 +284,13 @@ impl Courier {
         let (mut messages, mut at, mut rows) = (Vec::new(), told.at, 0);
         let mut oldest_us = i64::MAX;
         let lake = self.lake.clone();
+        let now_us = self.pipeline.clock.now_us();
         for row in &told.rows {
             let wanted = self.is_wanted(row);
-            if wanted && messages.len() == batch {
+            // What may be given up goes by itself.
+            let aged = |us| self.is_too_old(us, now_us);
+            let apart = !messages.is_empty() && aged(oldest_us) != aged(row.committed_at_us);
+            if wanted && (messages.len() == batch || apart) {
                 break;
             }
             at = backlog::after(at, row, wanted);
@@ -289,12 +304,13 @@ impl Courier {
         }
         if !messages.is_empty() {
             self.attempts += 1;
-            let now_us = self.pipeline.clock.now_us();
             let now = SystemTime::UNIX_EPOCH + Duration::from_micros(now_us.max(0).unsigned_abs());
-            match self.receiver.send(&messages, now) {
+            let answer = self.receiver.send(&messages, now);
+            let is_down = self.has_been_down(&answer, now_us);
+            match answer {
                 Answer::Taken => self.metrics.sent.inc_by(messages.len() as u64),
                 Answer::Refused { why } => self.bury(lane, at, &messages, &why)?,
-                Answer::Later { why, .. } if self.is_too_old(oldest_us, now_us) => {
+                Answer::Later { why, .. } if is_down && self.is_too_old(oldest_us, now_us) => {
                     self.bury(lane, at, &messages, &why)?;
                 }
                 Answer::Later { after, why } => {
@@ -313,6 +329,18 @@ impl Courier {
         }
         tracing::info!(alert = self.alert.name, lane, "another process tells the lane's events");
         Ok(Some(Turn::Lost))
+    }
+
+    /// Whether the receiver has taken nothing for as long as between two attempts: a start without network, or a
+    /// moment of refusals, gives nothing up.
+    fn has_been_down(&mut self, answer: &Answer, now_us: i64) -> bool {
+        let Answer::Later { .. } = answer else {
+            self.down_since_us = None;
+            return false;
+        };
+        let since_us = *self.down_since_us.get_or_insert(now_us);
+        u128::from(now_us.saturating_sub(since_us).max(0).unsigned_abs())
+            >= self.alert.retry_max.as_micros()
     }
 
     /// Keeps messages that nobody takes; the last of them has the number that `at` says.

@@ -31,6 +31,8 @@ struct Committed {
     /// All files of later epochs are in `files`.
     complete_after: u64,
     files: VecDeque<EventFile>,
+    /// How often something came that may be told.
+    changes: u64,
 }
 
 /// A lane of this process, for as long as it is one.
@@ -49,6 +51,7 @@ impl Outbox {
         committed.files.clear();
         committed.complete_after = epoch;
         committed.holds += 1;
+        committed.changes += 1;
         Holding { outbox: self.clone(), lane: lane.clone() }
     }
 
@@ -61,6 +64,12 @@ impl Outbox {
     /// All lanes that were ever held.
     pub fn all(&self) -> Vec<Arc<str>> {
         self.lock().keys().cloned().collect()
+    }
+
+    /// How often something came that may be told: who has seen all of a lane need not look again before this
+    /// is another number.
+    pub fn changes(&self, lane: &str) -> u64 {
+        self.lock().get(lane).map_or(0, |committed| committed.changes)
     }
 
     /// The files of a lane from an epoch on; `None` when it is not known which these are.
@@ -86,6 +95,7 @@ impl Holding {
         }
         let mut lanes = self.outbox.lock();
         let Some(committed) = lanes.get_mut(&self.lane) else { return };
+        committed.changes += 1;
         committed.files.extend(files.map(|file| EventFile {
             file: file.clone(),
             epoch: record.epoch,

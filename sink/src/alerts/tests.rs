@@ -51,6 +51,15 @@ fn who_lost_a_cursor_moves_it_no_more() {
     let to = Progress { epoch: 6, row: 0, sequence: 1 };
     assert!(!alerts.advance(&mut old, to, NOW).expect("no trouble"), "it is the other's");
     assert!(alerts.advance(&mut new, to, NOW).expect("it moves"));
+    // The numbers after its own are deleted by now, and free again.
+    for epoch in 7..12 {
+        let to = Progress { epoch, row: 0, sequence: epoch };
+        assert!(alerts.advance(&mut new, to, NOW).expect("it moves"));
+        assert!(!alerts.is_newest(&old).expect("no trouble"), "{epoch}");
+        let late = Progress { epoch: 6, row: 1, sequence: 2 };
+        assert!(!alerts.advance(&mut old, late, NOW).expect("no trouble"), "{epoch}");
+    }
+    assert_eq!(alerts.newest("pager", "t-0").expect("readable"), Some(new));
 }
 
 #[test]
