@@ -36,7 +36,7 @@ let shown = null;
 /** The view's name and parameters in the address: `#/sensor?key=1&key=4`. */
 function place() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
-  const name = path in VIEWS ? path : "overview";
+  const name = Object.hasOwn(VIEWS, path) ? path : "overview";
   return { name, params: new URLSearchParams(query) };
 }
 

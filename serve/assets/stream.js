@@ -36,6 +36,7 @@ export class Stream extends EventTarget {
     const source = new EventSource("api/v1/stream");
     this.#source = source;
     source.addEventListener("open", () => this.#heard());
+    source.addEventListener("waiting", () => this.#heard());
     source.addEventListener("overview", (event) => {
       this.#heard();
       this.#tell("overview", event.data);

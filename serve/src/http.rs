@@ -124,6 +124,7 @@ impl Server {
             certificate,
             limits: settings.limits,
         }));
+        let last = app.clone();
         let serve = async move {
             let router = routes::router(app.clone());
             tokio::spawn(stream::feed(app.clone()));
@@ -135,6 +136,8 @@ impl Server {
                 runtime.block_on(serve);
                 // A question that is still at work ends by itself; nobody waits for its answer.
                 runtime.shutdown_background();
+                // What answers may have runtimes of its own, which must not end within one.
+                drop(last);
             })
             .map_err(ServeError::Start)?;
         Ok(Self { address, stop, thread: Some(thread) })

@@ -80,7 +80,10 @@ impl LakeConsole {
         let least =
             |file: &&FileRef| file.window_end_us.is_some_and(|(least, _)| least < before_us);
         let files: Vec<&FileRef> = search.files.iter().filter(least).collect();
-        let most = |file: &FileRef| file.window_end_us.map_or(i64::MIN, |(_, most)| most);
+        // Files that reach past the time count as ending there: all of them are of this round.
+        let until = before_us.saturating_sub(1);
+        let most =
+            |file: &FileRef| file.window_end_us.map_or(i64::MIN, |(_, most)| most.min(until));
         // Files that end at the same time as the last one belong to it: else there might be no getting on.
         let last = files.get(FILES - 1).map(|file| most(file));
         let taken =
@@ -96,30 +99,45 @@ impl LakeConsole {
         conditions.extend(boundary.map(|end| format!("{} > '{}'", names::WINDOW_END, time(end))));
         conditions.extend(search.key.as_ref().map(|key| keys::condition(key, &search.schema)));
         let sql = format!(
-            "SELECT {} FROM predictions WHERE {} ORDER BY {} DESC LIMIT {ROWS_MAX}",
+            "SELECT {} FROM predictions WHERE {} ORDER BY {} DESC, {} DESC NULLS LAST LIMIT {ROWS_MAX}",
             selected(&search.schema, &names),
             conditions.join(" AND "),
-            names::WINDOW_END
+            names::WINDOW_END,
+            names::SEVERITY
         );
         let bound = Bound { rows: ROWS_MAX, advice: "" };
         let batches = self.rows.select(&self.origin, &search.reader, &taken, &sql, bound)?;
-        let (found, ends, n) =
-            standing(&batches, &search.schema, &names).map_err(|e| unavailable(&e))?;
-        if let (true, Some(oldest)) = (n >= ROWS_MAX, ends) {
-            // Some that end with the last one may be missing.
-            boundary = boundary.max(Some(oldest));
+        let found = standing(&batches, &search.schema, &names).map_err(|e| unavailable(&e))?;
+        if let (true, Some((oldest, newest))) = (found.rows >= ROWS_MAX, found.ends) {
+            // Some that end with the last one may be missing; of more at one moment the most severe are all.
+            let found_until = if oldest == newest { oldest.saturating_sub(1) } else { oldest };
+            boundary = boundary.max(Some(found_until));
         }
-        rows.extend(found.into_iter().filter(|row| boundary.is_none_or(|b| row.window_end_us > b)));
+        rows.extend(
+            found
+                .anomalies
+                .into_iter()
+                .filter(|row| boundary.is_none_or(|b| row.window_end_us > b)),
+        );
         Ok(boundary)
     }
 }
 
-/// The anomalies that no revision has taken back, the end of the oldest row, and how many rows there are.
+/// What rows come to.
+struct Standing {
+    /// The anomalies that no revision has taken back.
+    anomalies: Vec<Anomaly>,
+    /// The ends of the oldest and the newest row.
+    ends: Option<(i64, i64)>,
+    /// How many rows there are.
+    rows: usize,
+}
+
 fn standing(
     batches: &[arrow::array::RecordBatch],
     schema: &KeySchema,
     features: &[String],
-) -> Result<(Vec<Anomaly>, Option<i64>, usize)> {
+) -> Result<Standing> {
     let key: Vec<String> = schema.columns().iter().map(|c| c.name.clone()).collect();
     let mut newest: BTreeMap<(i64, Vec<KeyValue>), (u32, Option<Anomaly>)> = BTreeMap::new();
     let mut rows = 0;
@@ -137,8 +155,10 @@ fn standing(
             }
         }
     }
-    let oldest = newest.keys().next().map(|(end, _)| *end);
-    Ok((newest.into_values().filter_map(|(_, anomaly)| anomaly).collect(), oldest, rows))
+    let ends = newest.keys().next().zip(newest.keys().next_back());
+    let ends = ends.map(|((oldest, _), (newest, _))| (*oldest, *newest));
+    let anomalies = newest.into_values().filter_map(|(_, anomaly)| anomaly).collect();
+    Ok(Standing { anomalies, ends, rows })
 }
 
 /// A page of anomalies; of those that end at the same time the most severe first.

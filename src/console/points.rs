@@ -38,8 +38,11 @@ pub fn history(
     has_onset: bool,
 ) -> SensorHistory {
     let same = |a: &Window, b: &Window| {
-        let place =
-            |window: &Window| step_us.map(|step| (window.end_us - from_us - 1).div_euclid(step));
+        let place = |window: &Window| {
+            step_us.map(|step| {
+                window.end_us.saturating_sub(from_us).saturating_sub(1).div_euclid(step)
+            })
+        };
         step_us.is_some() && place(a) == place(b)
     };
     let groups: Vec<&[Window]> = windows.chunk_by(same).collect();

@@ -18,7 +18,7 @@ use crate::sql::quoted;
 /// What is shown when no range is asked for.
 const USUAL_US: i64 = 6 * 3_600_000_000;
 /// Windows of one answer, revisions included.
-const WINDOWS: Bound = Bound { rows: 1_000_000, advice: "ask for a shorter range" };
+const WINDOWS: Bound = Bound { rows: 200_000, advice: "ask for a shorter range" };
 /// Anomalies of one answer.
 const ANOMALIES_MAX: usize = 200;
 

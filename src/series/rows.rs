@@ -21,7 +21,7 @@ use crate::sql::{REVISED, newest, quoted};
 use crate::tables;
 
 /// Memory of one question.
-const MEMORY_MAX: usize = 256 << 20;
+const MEMORY_MAX: usize = 64 << 20;
 /// Sensors that matchers may be tried on.
 const SENSORS_MAX: usize = 200_000;
 /// The table of the sensors that matchers leave.

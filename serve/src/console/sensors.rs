@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A column of the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,9 +18,18 @@ pub struct KeyColumn {
 #[serde(untagged)]
 pub enum KeyValue {
     /// Of an `int64` column. In a URL a number may stand for a text column too: the console knows the types.
+    #[serde(serialize_with = "exact")]
     Int(i64),
     /// Of a `string` column.
     Text(String),
+}
+
+/// A number that a browser would round is a text; in questions both are taken.
+fn exact<S: Serializer>(value: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    match value.unsigned_abs() <= 1 << 53 {
+        true => serializer.serialize_i64(*value),
+        false => serializer.collect_str(value),
+    }
 }
 
 /// Which sensors, in which order.

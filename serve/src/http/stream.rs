@@ -81,8 +81,8 @@ async fn round(app: &App, cursor: &mut u64) {
         Ok(overview) => tell(event("overview", &overview)),
         Err(refusal) => {
             tracing::debug!(error = refusal.error, "no overview for event streams");
-            // A comment: keeps the connection, and shows that the server lives.
-            tell(Bytes::from_static(b": no answer\n\n"));
+            // Keeps the connection, and shows that the server lives.
+            tell(Bytes::from_static(b"event: waiting\ndata: {}\n\n"));
         }
     }
     let since = *cursor;

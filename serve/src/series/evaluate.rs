@@ -97,6 +97,8 @@ fn steps(expression: &Expression, when: When) -> Answer<(Steps, Option<Fold>)> {
             "windows would count for several points: over a range, …_over_time takes at most the step",
         );
     }
+    // One point stands for all of its time.
+    let step_us = if count == 1 { step_us.max(width_us) } else { step_us };
     Ok((Steps { start_us, step_us, count, width_us }, fold))
 }
 

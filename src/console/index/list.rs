@@ -25,7 +25,8 @@ impl Index {
         let mut ranks = Vec::new();
         let needle = query.search.to_lowercase();
         let mut text = String::new();
-        for (sensor, newest) in (0u32..).zip(&self.newest) {
+        // Sensors that a look under way has just found have no rank yet.
+        for (sensor, newest) in (0u32..).zip(self.newest.iter().take(self.ranks.len())) {
             if newest.window_end_us <= self.floor_us {
                 continue;
             }

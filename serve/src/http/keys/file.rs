@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,11 @@ impl KeyFile {
         // Left behind by one that was killed; whoever writes holds the folder's lock.
         let _ = fs::remove_file(&new);
         write_new(&new, &self.text(), mode)?;
+        // Whoever changes it, it stays the server's to read.
+        if let Ok(old) = fs::metadata(path) {
+            std::os::unix::fs::chown(&new, Some(old.uid()), Some(old.gid()))
+                .map_err(io_at(&new))?;
+        }
         fs::rename(&new, path).map_err(io_at(path))?;
         sync_folder(path)
     }
@@ -182,6 +187,13 @@ pub fn remove(path: &Path, goes: impl Fn(&KeyEntry) -> bool) -> Result<Vec<KeyEn
 /// When the folder can't be written to.
 pub fn init(folder: &Path, created: &str) -> Result<Vec<Made>, KeysError> {
     let keys = folder.join("keys.toml");
+    if !keys.exists() && Role::ALL.iter().any(|role| folder.join(role.as_str()).exists()) {
+        let what = format!(
+            "{} is missing, and the keys beside it are useless without: remove them too, or bring it back",
+            keys.display()
+        );
+        return Err(KeysError::Wrong(what));
+    }
     let mut made = Vec::new();
     for role in Role::ALL {
         let path = folder.join(role.as_str());
@@ -195,13 +207,6 @@ pub fn init(folder: &Path, created: &str) -> Result<Vec<Made>, KeysError> {
         let mode = if role == Role::View { 0o640 } else { 0o600 };
         write_new(&path, &format!("{}\n", secret.text()), mode)?;
         made.push(Made::New(path));
-    }
-    if !keys.exists() {
-        let what = format!(
-            "{} is missing, and the keys beside it are useless without: remove them too, or bring it back",
-            keys.display()
-        );
-        return Err(KeysError::Wrong(what));
     }
     sync_folder(&keys)?;
     Ok(made)
