@@ -10,6 +10,7 @@
 mod access;
 mod alerts;
 mod beside;
+mod demo;
 mod detection;
 mod disk;
 mod errors;

@@ -14,6 +14,9 @@ use rdkafka_sys as sys;
 
 use super::batch::c_name;
 
+/// How librdkafka's own mock calls its cluster. It never answers the question for a topic's id.
+const MOCK: &str = "mockCluster";
+
 /// The topic's id as Kafka prints it; `None` when the brokers know no ids.
 ///
 /// # Errors
@@ -28,6 +31,9 @@ pub(crate) fn topic_id<C: ClientContext>(
     // SAFETY: see the module's documentation; every pointer is checked before it is read.
     unsafe {
         let rk = client.native_ptr();
+        if is_mock(rk) {
+            return Ok(None);
+        }
         let queue = sys::rd_kafka_queue_new(rk);
         let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
         let options = sys::rd_kafka_AdminOptions_new(rk, operation);
@@ -45,6 +51,23 @@ pub(crate) fn topic_id<C: ClientContext>(
         sys::rd_kafka_AdminOptions_destroy(options);
         sys::rd_kafka_queue_destroy(queue);
         answer
+    }
+}
+
+/// Whether the brokers are librdkafka's mock, as far as the client has heard of them.
+///
+/// # Safety
+/// The client is alive.
+unsafe fn is_mock(rk: *mut sys::rd_kafka_t) -> bool {
+    // SAFETY: the text is ours until it is given back, and is copied before that.
+    unsafe {
+        let id = sys::rd_kafka_clusterid(rk, 0);
+        if id.is_null() {
+            return false;
+        }
+        let is_mock = text(id).starts_with(MOCK);
+        sys::rd_kafka_mem_free(rk, id.cast());
+        is_mock
     }
 }
 

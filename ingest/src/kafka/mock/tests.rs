@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::super::{
-    Begin, Compression, Consumer, EndOffsets, KafkaSettings, LaneOwner, Leave, Origins, Outgoing,
-    OwnerError, Producer, ProducerSettings, Revoked, Start,
+    Begin, Compression, Consumer, EndOffsets, KafkaSettings, LaneOwner, Leave, Observer, Origins,
+    Outgoing, OwnerError, Producer, ProducerSettings, Revoked, Start,
 };
 use super::*;
 
@@ -202,4 +202,14 @@ fn fm_39_partitions_of_other_brokers_keep_their_ends_when_one_broker_is_away() {
         assert!(Instant::now() < deadline, "{:?}", ends.snapshot());
         std::thread::park_timeout(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn its_topic_has_no_id_and_nobody_waits_for_one() {
+    let broker = EmbeddedBroker::start("demo", 1).expect("a broker");
+    let observer = Observer::connect(&settings(&broker)).expect("it answers");
+    let begun = Instant::now();
+    let id = observer.identity(Duration::from_secs(30)).expect("an answer");
+    assert_eq!(id, None);
+    assert!(begun.elapsed() < Duration::from_secs(20), "it was waited for: {:?}", begun.elapsed());
 }
