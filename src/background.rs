@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -59,6 +59,8 @@ pub struct Background {
     wakes: Option<Sender<()>>,
     done: Receiver<()>,
     thread: JoinHandle<()>,
+    /// When it was told to end.
+    told_at: Option<Instant>,
 }
 
 impl Background {
@@ -80,20 +82,37 @@ impl Background {
         };
         let spawned = std::thread::Builder::new().name(name.into()).spawn(body);
         let thread = spawned.with_context(|| format!("cannot start the thread of the {name}"))?;
-        Ok(Self { name, patience, end, wakes: Some(wakes), done, thread })
+        Ok(Self { name, patience, end, wakes: Some(wakes), done, thread, told_at: None })
+    }
+
+    /// What it does.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Whether it has ended by itself, which only a bug can do.
     pub fn has_ended(&self) -> bool {
         self.thread.is_finished()
     }
+
+    /// Ends all of them at once: the wait is that of the most patient one, not of all together.
+    pub fn end_all(mut threads: Vec<Self>) {
+        threads.iter_mut().for_each(Self::tell);
+    }
+
+    fn tell(&mut self) {
+        self.end.come();
+        self.wakes.take();
+        self.told_at.get_or_insert_with(Instant::now);
+    }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
-        self.end.come();
-        self.wakes.take();
-        if let Err(RecvTimeoutError::Timeout) = self.done.recv_timeout(self.patience) {
+        self.tell();
+        let waited = self.told_at.map_or(Duration::ZERO, |at| at.elapsed());
+        let left = self.patience.saturating_sub(waited);
+        if let Err(RecvTimeoutError::Timeout) = self.done.recv_timeout(left) {
             tracing::warn!(work = self.name, "its round is not done and is given up");
         }
     }
@@ -135,5 +154,63 @@ mod tests {
         let done = thread.done.clone();
         drop(thread);
         assert_eq!(done.try_recv(), Err(crossbeam_channel::TryRecvError::Disconnected));
+    }
+
+    /// Ends only when all of them have been told to: one after the other they would never end.
+    struct Meets(Arc<std::sync::Barrier>);
+
+    impl Work for Meets {
+        fn name(&self) -> &'static str {
+            "meets"
+        }
+
+        fn first(&self) -> Duration {
+            Duration::MAX
+        }
+
+        fn patience(&self) -> Duration {
+            Duration::MAX
+        }
+
+        fn round(&mut self, _: &End) -> Duration {
+            Duration::MAX
+        }
+
+        fn last(&mut self) {
+            self.0.wait();
+        }
+    }
+
+    #[test]
+    fn the_end_comes_to_all_at_once() {
+        let barrier = Arc::new(std::sync::Barrier::new(3));
+        let start = |_| Background::start(Meets(barrier.clone())).expect("a thread");
+        Background::end_all((0..3).map(start).collect());
+    }
+
+    struct Panics;
+
+    impl Work for Panics {
+        fn name(&self) -> &'static str {
+            "panics"
+        }
+
+        fn first(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn round(&mut self, _: &End) -> Duration {
+            panic!("on purpose");
+        }
+    }
+
+    #[test]
+    fn who_panics_has_ended() {
+        let thread = Background::start(Panics).expect("a thread");
+        assert_eq!(thread.done.recv(), Err(crossbeam_channel::RecvError));
+        // The channel goes a moment before the thread does.
+        while !thread.has_ended() {
+            std::thread::yield_now();
+        }
     }
 }

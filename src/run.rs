@@ -1,6 +1,7 @@
 //! `run`: workers, signals, and the end of a run.
 #![allow(clippy::print_stderr)]
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -52,11 +53,11 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     let settings = pipeline.config.http.clone();
     let server = settings.map(|settings| serve(&pipeline, &health, settings)).transpose()?;
     let maintenance = Maintenance::start(&pipeline)?;
-    let trainer = trainer::start(&pipeline, Place::Run)?;
-    let drift = DriftWatch::new(&pipeline).map(Background::start).transpose()?;
-    let couriers = courier::start(&pipeline)?;
+    let mut beside = trainer::start(&pipeline, Place::Run)?;
+    beside.extend(DriftWatch::new(&pipeline).map(Background::start).transpose()?);
+    beside.extend(courier::start(&pipeline)?);
     let result = match pipeline.config.source.kind {
-        SourceKind::Kafka => run_kafka(&pipeline, until, signals, &health),
+        SourceKind::Kafka => run_kafka(&pipeline, until, signals, &health, &beside),
         SourceKind::Files => {
             health.ready();
             let windows = match until {
@@ -69,7 +70,8 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     if let Some(server) = server {
         server.stop();
     }
-    drop((maintenance, trainer, drift, couriers));
+    drop(maintenance);
+    Background::end_all(beside);
     result?;
     if matches!(until, Until::Idle(..)) || pipeline.config.source.kind == SourceKind::Files {
         maintenance::catch_up(&pipeline);
@@ -106,12 +108,13 @@ fn summary(pipeline: &Pipeline) -> String {
     )
 }
 
-/// Runs the lanes of a topic.
+/// Runs the lanes of a topic. Threads `beside` them are watched: who has ended is told by the health.
 pub fn run_kafka(
     pipeline: &Arc<Pipeline>,
     until: Until,
     signals: &Signals,
     health: &Health,
+    beside: &[Background],
 ) -> Result<()> {
     let (settings, _instance) = kafka_settings(&pipeline.config)?;
     let control = Arc::new(Control::default());
@@ -123,7 +126,7 @@ pub fn run_kafka(
     tracing::info!(topic = settings.topic, partitions = ends.partitions(), threads, "starting");
     let workers = Workers { pipeline, settings: &settings, ends: &ends, control: &control };
     let handles = workers.start(threads)?;
-    let watch = Watch { pipeline, control: &control, threads, until, ends: &ends, health };
+    let watch = Watch { pipeline, control: &control, threads, until, ends: &ends, health, beside };
     watch.run(signals);
     health.not_ready("stopping");
     for handle in handles {
@@ -196,6 +199,7 @@ struct Watch<'a> {
     until: Until,
     ends: &'a EndOffsets,
     health: &'a Health,
+    beside: &'a [Background],
 }
 
 impl Watch<'_> {
@@ -211,7 +215,7 @@ impl Watch<'_> {
             }
             match self.trouble() {
                 None => self.health.ready(),
-                Some(reason) => self.health.not_ready(reason),
+                Some(reason) => self.health.not_ready(&reason),
             }
             if let Until::Idle(after, windows) = self.until
                 && self.is_idle(after)
@@ -225,19 +229,25 @@ impl Watch<'_> {
     }
 
     /// Why the process does not do its work at the moment.
-    fn trouble(&self) -> Option<&'static str> {
+    fn trouble(&self) -> Option<Cow<'static, str>> {
         let standings = self.control.standings();
         if standings.len() < self.threads || !standings.iter().all(|s| s.assigned) {
-            return Some("the consumer group has not given us our partitions yet");
+            return Some("the consumer group has not given us our partitions yet".into());
         }
         let held = standings.iter().any(|s| s.lanes > 0);
         let newest = self.ends.snapshot().values().map(|end| end.fetched_at).max();
         let heard = newest.is_some_and(|at| at.elapsed() < SILENT_BROKER);
         if held && !heard {
-            return Some("the broker does not answer");
+            return Some("the broker does not answer".into());
         }
-        let waiting = standings.iter().any(|s| s.waiting > 0);
-        waiting.then_some("a lane can't be read at the moment; see the log")
+        if standings.iter().any(|s| s.waiting > 0) {
+            return Some("a lane can't be read at the moment; see the log".into());
+        }
+        let ended = self.beside.iter().find(|thread| thread.has_ended())?;
+        Some(
+            format!("the {} has ended: this is a bug; see the log, and restart", ended.name())
+                .into(),
+        )
     }
 
     /// Idle on evidence: every worker knows its partitions and has been at their ends for so long. When

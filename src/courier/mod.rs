@@ -41,6 +41,8 @@ use crate::pipeline::Pipeline;
 const LOOK: Duration = Duration::from_millis(500);
 /// The wait after a first failed attempt; it doubles with each further one.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// How long a lane whose cursor cannot be taken is left alone.
+const TAKE_AGAIN_US: i64 = 10_000_000;
 /// How long the end of the process waits for what was committed last.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Messages of a lane before it is another one's turn.
@@ -91,6 +93,8 @@ pub struct Courier {
     lanes: BTreeMap<Arc<str>, Told>,
     /// Lanes that were ever in there.
     taken: BTreeSet<Arc<str>>,
+    /// No cursor is taken before, microseconds since 1970: one could not be.
+    take_again_us: i64,
     /// Attempts in a row that have failed.
     failures: u32,
     /// Attempts for the message that is next.
@@ -137,7 +141,9 @@ impl Work for Courier {
     }
 
     fn round(&mut self, end: &End) -> Duration {
-        self.take_lanes(&self.pipeline.outbox().held());
+        if self.pipeline.clock.now_us() >= self.take_again_us {
+            self.take_lanes(&self.pipeline.outbox().held());
+        }
         let wait = self.turns(end);
         self.tell_waiting();
         wait
@@ -167,6 +173,7 @@ impl Courier {
             receiver,
             lanes: BTreeMap::new(),
             taken: BTreeSet::new(),
+            take_again_us: i64::MIN,
             failures: 0,
             attempts: 0,
             down_since_us: None,
@@ -194,6 +201,7 @@ impl Courier {
                 Err(error) => {
                     let (alert, lane) = (&self.alert.name, &**lane);
                     tracing::warn!(alert, lane, %error, "events of the lane wait");
+                    self.take_again_us = now_us.saturating_add(TAKE_AGAIN_US);
                 }
             }
         }

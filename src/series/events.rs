@@ -1,5 +1,7 @@
 //! Series out of the table of anomaly events: which go on, and when they begin.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -48,13 +50,20 @@ pub(super) fn has(family: &str) -> bool {
     FAMILIES.iter().any(|(name, ..)| *name == family)
 }
 
-/// The series of a family of events.
+/// Whether it is one sensor's events that are wanted: nothing that goes on is then an answer too.
+pub(super) fn is_of_one_sensor(keys: &[KeyLabel], wanted: &Wanted) -> bool {
+    let is_said =
+        |key: &KeyLabel| wanted.matchers.iter().any(|m| m.label == key.label && m.only().is_some());
+    wanted.family == ON && keys.iter().all(is_said)
+}
+
+/// The series of a family of events. Those of `calm` are there also where nothing goes on.
 pub(super) async fn lines(
     (url, storage): (&str, &Storage),
     registry: &Registry,
     keys: &[KeyLabel],
-    wanted: &Wanted,
-    steps: &Steps,
+    (wanted, steps): (&Wanted, &Steps),
+    mut calm: Vec<Labels>,
 ) -> Result<Vec<Line>> {
     let columns: Vec<String> = keys.iter().map(|key| quoted(&key.column.name)).collect();
     let (columns, end) = (columns.join(", "), quoted(names::EVENT_END));
@@ -80,7 +89,11 @@ pub(super) async fn lines(
         events.iter_mut().for_each(|event| event.labels.clear());
     }
     events.retain(|event| wanted.holds_all(&event.labels));
-    counted(&events, wanted, steps)
+    // Of all sensors together there is always a line.
+    if wanted.family == ALL_ON && wanted.holds_all(&Labels::new()) {
+        calm.push(Labels::new());
+    }
+    counted(&events, calm, wanted, steps)
 }
 
 fn read(batch: &RecordBatch, keys: &[KeyLabel]) -> Result<Vec<Event>> {
@@ -102,11 +115,17 @@ fn read(batch: &RecordBatch, keys: &[KeyLabel]) -> Result<Vec<Event>> {
     Ok((0..batch.num_rows()).map(event).collect())
 }
 
-/// At each point the events of each labels that go on, or that start.
-fn counted(events: &[Event], wanted: &Wanted, steps: &Steps) -> Result<Vec<Line>> {
+/// At each point the events of each labels that go on, or that start; of `calm` labels also where there are none.
+fn counted(
+    events: &[Event],
+    calm: Vec<Labels>,
+    wanted: &Wanted,
+    steps: &Steps,
+) -> Result<Vec<Line>> {
     let starts = wanted.family == STARTS;
-    let mut lines = std::collections::BTreeMap::<Labels, Vec<f64>>::new();
     let count = usize::try_from(steps.count).unwrap_or(usize::MAX);
+    let mut lines: BTreeMap<Labels, Vec<f64>> =
+        calm.into_iter().map(|labels| (labels, vec![0.0; count])).collect();
     for event in events {
         let of = |step: i64| {
             let (to, after) = (steps.at(step), steps.at(step).saturating_sub(steps.width_us));
@@ -125,10 +144,6 @@ fn counted(events: &[Event], wanted: &Wanted, steps: &Steps) -> Result<Vec<Line>
         for (point, step) in points.iter_mut().zip(0..) {
             *point += f64::from(of(step));
         }
-    }
-    // Nothing that goes on is a number too: of all sensors together there is always a line.
-    if wanted.family == ALL_ON && wanted.holds_all(&Labels::new()) {
-        lines.entry(Labels::new()).or_insert_with(|| vec![0.0; count]);
     }
     let line = |(labels, points): (Labels, Vec<f64>)| {
         let points = (0..).map(|step| steps.at(step)).zip(points).collect();
@@ -152,7 +167,8 @@ mod tests {
         let count = |family: &str, events: &[Event]| {
             let wanted =
                 Wanted { family: family.into(), matchers: Vec::new(), after_us: 0, to_us: 40 };
-            let lines = counted(events, &wanted, &steps).expect("few");
+            let calm = if family == ALL_ON { vec![Labels::new()] } else { Vec::new() };
+            let lines = counted(events, calm, &wanted, &steps).expect("few");
             lines.into_iter().map(|line| line.points).collect::<Vec<_>>()
         };
         assert_eq!(count(ON, &events), [[(10, 0.0), (20, 1.0), (30, 1.0), (40, 1.0)]]);

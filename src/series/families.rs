@@ -51,6 +51,9 @@ pub(super) struct Value {
     pub sql: String,
 }
 
+/// How many windows a sensor has: who has some, is there.
+pub(super) const WINDOWS: &str = "tidegauge_sensor_windows";
+
 /// Labels that are ours.
 const FEATURE: &str = "feature";
 const LE: &str = "le";
@@ -137,7 +140,7 @@ fn of_sensors(keys: &[KeyLabel]) -> Vec<(Family, Told)> {
             "The highest score that the challenger gave.",
             "challenger_score",
         ),
-        count("tidegauge_sensor_windows", "Windows.", "1"),
+        count(WINDOWS, "Windows.", "1"),
         count("tidegauge_sensor_readings", "Readings in windows.", "n_readings"),
         count("tidegauge_sensor_anomalies", "Windows that are anomalies.", &is("is_anomaly")),
         count("tidegauge_sensor_alarms", "Alarms of the onset view.", &is("alarm")),

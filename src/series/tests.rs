@@ -155,6 +155,19 @@ fn variables_find_keys_and_features() {
 }
 
 #[test]
+fn a_sensor_that_is_named_and_calm_has_no_event_and_not_no_data() {
+    let (_folder, series) = lake();
+    let lines = range(&series, r#"tidegauge_sensor_event{Site="north", Device="2"}"#, "25");
+    assert_eq!(lines[0]["metric"]["Device"], "2");
+    assert_eq!(numbers(&lines[0]), [(10, 0.0), (35, 0.0), (60, 0.0)]);
+    for none in [r#"Site="north", Device="3""#, r#"Site="north""#, r#"Site="north", Device=~"1|2""#]
+    {
+        let lines = range(&series, &format!("tidegauge_sensor_event{{{none}}}"), "25");
+        assert_eq!(lines, Vec::<Value>::new(), "{none}");
+    }
+}
+
+#[test]
 fn what_has_no_windows_has_no_series() {
     let (_folder, series) = lake();
     let old = [("query", "tidegauge_sensor_windows"), ("time", "1000000000")];

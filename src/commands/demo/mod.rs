@@ -64,8 +64,13 @@ pub fn run(args: &Demo) -> Result<ExitCode> {
     let stage = Arc::new(Stage::default());
     let outcome = std::thread::scope(|scope| -> Result<()> {
         let consumer = scope.spawn(|| {
-            let result =
-                run_kafka(&pipeline, Until::Asked(OpenWindows::Close), &signals, &Health::new());
+            let result = run_kafka(
+                &pipeline,
+                Until::Asked(OpenWindows::Close),
+                &signals,
+                &Health::new(),
+                &[],
+            );
             stage.over.store(true, Ordering::Release);
             result
         });
