@@ -89,7 +89,7 @@ pub fn run(args: &Args, folder: &Path, topic: &str) -> Result<Figures> {
 
 /// The folder with the job and the libraries that it needs.
 fn build() -> Result<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/flink/pom.xml");
+    let source = Path::new("benches/flink/pom.xml");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("flink");
     let mut command = Command::new("mvn");
     command.args(["-q", "-B", "-f"]).arg(source);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 /// Runs a script of `benches/` and prints what it prints.
 pub fn print(python: &Path, script: &str, args: &[String]) -> Result<()> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(script);
+    let script = Path::new("benches").join(script);
     let mut command = Command::new(python);
     command.arg(&script).args(args);
     let output = command.output().with_context(|| format!("cannot start {}", python.display()))?;

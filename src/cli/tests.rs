@@ -24,11 +24,11 @@ fn the_page_of_commands_and_flags_is_what_help_says() {
     let mut command = Cli::command().term_width(WIDTH);
     command.build();
     write_page(&mut page, &command, "tidegauge");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/commands.md");
+    let path = Path::new("docs/reference/commands.md");
     if std::env::var_os(WRITE).is_some() {
-        std::fs::write(&path, &page).expect("the page can be written");
+        std::fs::write(path, &page).expect("the page can be written");
     }
-    let there = std::fs::read_to_string(&path).expect("the page is there");
+    let there = std::fs::read_to_string(path).expect("the page is there");
     assert!(
         there == page,
         "docs/reference/commands.md is not what --help says: set {WRITE}=1 to write it"

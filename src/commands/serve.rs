@@ -21,7 +21,7 @@ use crate::series::LakeSeries;
 use crate::signals::Signals;
 
 /// Where it listens when nobody says it.
-const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8787);
+pub(super) const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8787);
 /// How often it looks for a signal, which also wakes it.
 const LOOK: Duration = Duration::from_secs(60);
 

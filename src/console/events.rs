@@ -28,23 +28,28 @@ type Place = (i64, String);
 pub struct Book {
     open: BTreeMap<Place, EventRow>,
     closed: BTreeMap<Place, EventRow>,
+    /// The newest closed one that has gone. Whether an older one still goes on cannot be told by its opening.
+    forgotten: Option<Place>,
 }
 
 impl Book {
     pub fn add(&mut self, row: EventRow) {
         let place = (row.start_us, row.id.clone());
+        let is_older = self.forgotten.as_ref().is_some_and(|forgotten| place <= *forgotten);
         match row.state {
-            EventState::Open if self.closed.contains_key(&place) => {}
+            EventState::Open if self.closed.contains_key(&place) || is_older => {}
             EventState::Open => drop(self.open.insert(place, row)),
             EventState::Closed => {
                 self.open.remove(&place);
                 self.closed.insert(place, row);
             }
         }
-        for held in [&mut self.open, &mut self.closed] {
-            if held.len() > HELD_MAX {
-                held.pop_first();
-            }
+        if self.open.len() > HELD_MAX {
+            self.open.pop_first();
+        }
+        if self.closed.len() > HELD_MAX {
+            let gone = self.closed.pop_first().map(|(place, _)| place);
+            self.forgotten = self.forgotten.take().max(gone);
         }
     }
 
@@ -152,4 +157,48 @@ fn of_batch(batch: &RecordBatch, key: &[String]) -> Result<Vec<EventRow>> {
         windows: windows.value(row),
     };
     Ok((0..batch.num_rows()).map(event).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(start_us: i64, state: EventState) -> EventRow {
+        EventRow {
+            id: format!("event {start_us}"),
+            key: Vec::new(),
+            state,
+            start_us,
+            end_us: start_us + 1,
+            peak_severity: None,
+            peak_score: None,
+            peak_us: start_us,
+            reason: Vec::new(),
+            windows: 1,
+        }
+    }
+
+    #[test]
+    fn a_closed_event_that_was_forgotten_does_not_open_again() {
+        let (mut book, held) = (Book::default(), HELD_MAX as i64);
+        // One that goes on since long, and two more than are held.
+        book.add(row(-1, EventState::Open));
+        for start_us in 0..held + 2 {
+            book.add(row(start_us, EventState::Open));
+            book.add(row(start_us, EventState::Closed));
+        }
+        assert_eq!(
+            (book.open(), book.closed.len()),
+            (1, HELD_MAX),
+            "of all but one the end is known"
+        );
+        // Their file was compacted, and is read again.
+        for start_us in -2..held + 2 {
+            book.add(row(start_us, EventState::Open));
+        }
+        let going_on: Vec<i64> = book.open.keys().map(|(start_us, _)| *start_us).collect();
+        assert_eq!(going_on, [-1]);
+        book.add(row(held + 2, EventState::Open));
+        assert_eq!(book.open(), 2, "a new one is seen");
+    }
 }

@@ -1,7 +1,6 @@
 //! Several processes on one topic of a real Kafka, and topics that change under them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -67,8 +66,7 @@ fn make_anew(project: &Project, partitions: u16) {
 
 /// One of Kafka's own tools; returns what it printed.
 fn tool(project: &Project, class: &str, args: &[&str]) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kafka/kafka");
-    let mut command = Command::new(script);
+    let mut command = Command::new("deploy/kafka/kafka");
     command.args(["tool", class, "--bootstrap-server", &project.brokers]).args(args);
     let output = command.output().expect("the tool starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

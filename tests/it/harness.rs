@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::tidy::root;
+
 /// How long anything may take before the test calls it stuck.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Lines of a process's log that a failed test shows.
@@ -37,7 +39,7 @@ pub fn kafka() -> Option<String> {
 
 /// A file that belongs to the tests.
 pub fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    root().join("tests/data").join(name)
 }
 
 /// Asks again until there is an answer.

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 
 use crate::harness::{MEAN, Project, data, eventually, kafka};
 
@@ -18,8 +17,7 @@ pub fn get(address: &str, path: &str) -> Option<(u16, String)> {
 
 /// Every metric that the dashboard's expressions name.
 fn dashboard_metrics() -> BTreeSet<String> {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/grafana/dashboards/operations.json");
+    let path = "deploy/grafana/dashboards/operations.json";
     let dashboard: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(path).expect("the dashboard")).expect("JSON");
     let mut expressions = Vec::new();

@@ -11,7 +11,7 @@ use crate::svm::SvmParams;
 
 mod onnx;
 
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data");
+const DATA: &str = "../tests/data";
 
 fn sensors() -> KeySchema {
     let column = |name: &str| KeyColumn { name: name.into(), kind: KeyType::Int64 };

@@ -133,7 +133,7 @@ struct Golden {
 }
 
 fn check_golden(file: &str) {
-    let path = format!("{}/../tests/data/sklearn/{file}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("../tests/data/sklearn/{file}");
     let text = std::fs::read_to_string(path).expect("golden file");
     let cases: Vec<Golden> = serde_json::from_str(&text).expect("golden file");
     assert!(cases.len() >= 6, "{file} has cases");

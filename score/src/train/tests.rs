@@ -49,8 +49,7 @@ fn is_anomaly(entry: &ModelEntry, rows: &[f64]) -> Vec<bool> {
 
 #[test]
 fn fm_51_our_fit_decides_like_scikit_learn_s_on_the_same_rows() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/sklearn/training.json");
-    let text = std::fs::read_to_string(path).expect("golden file");
+    let text = std::fs::read_to_string("../tests/data/sklearn/training.json").expect("golden file");
     let cases: Vec<Case> = serde_json::from_str(&text).expect("golden file");
     for case in cases {
         let options = TrainOptions {

@@ -1,7 +1,7 @@
 //! The names, labels and life of the series.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::{fs, path::Path};
+use std::fs;
 
 use super::{KAFKA_CODES_MAX, LaneLabels, Metrics, ModelsSeen, View};
 
@@ -167,8 +167,7 @@ fn shown(text: &str) -> Catalogue {
 
 /// The tables of `docs/metrics.md`.
 fn documented() -> Catalogue {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
-    let page = fs::read_to_string(&path).expect("the page is in the repository");
+    let page = fs::read_to_string("../docs/metrics.md").expect("the page is in the repository");
     let mut all = Catalogue::new();
     for line in page.lines().filter(|l| l.starts_with("| `")) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();

@@ -7,7 +7,8 @@
 mod report;
 mod screen;
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,17 +20,18 @@ use tidegauge_ingest::kafka::{Compression, EmbeddedBroker, Outgoing, Producer, P
 use tidegauge_ingest::simulate::{
     EventNames, Fault, FaultPlan, Shape, Simulation, Simulator, key_text, to_json,
 };
-use tidegauge_serve::Health;
+use tidegauge_serve::{Health, HttpSettings, Server};
 
 use self::screen::{Anomalies, Screen};
 use super::history::{self, Range};
+use super::serve::LISTEN;
 use super::train;
 use crate::cli::Demo;
 use crate::clock;
 use crate::config::{self, Config};
 use crate::control::OpenWindows;
 use crate::pipeline::Pipeline;
-use crate::run::{Until, run_kafka};
+use crate::run::{Until, run_kafka, serve};
 use crate::say::say;
 use crate::signals::Signals;
 
@@ -53,7 +55,6 @@ pub fn run(args: &Demo) -> Result<ExitCode> {
     let config = configuration(broker.bootstrap(), &lake)?;
     let story = story(args.seed);
     let faults = Simulator::new(story.clone())?.faults().to_vec();
-    introduce(args, &lake, &faults);
 
     let anomalies = Arc::new(Mutex::new(Anomalies::default()));
     let seen = anomalies.clone();
@@ -61,16 +62,14 @@ pub fn run(args: &Demo) -> Result<ExitCode> {
         seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(batch);
     }));
     let pipeline = Arc::new(pipeline);
+    let health = Arc::new(Health::new());
+    let server = page(&pipeline, &health)?;
+    introduce(args, &lake, &faults, server.local_addr());
     let stage = Arc::new(Stage::default());
     let outcome = std::thread::scope(|scope| -> Result<()> {
         let consumer = scope.spawn(|| {
-            let result = run_kafka(
-                &pipeline,
-                Until::Asked(OpenWindows::Close),
-                &signals,
-                &Health::new(),
-                &[],
-            );
+            let until = Until::Asked(OpenWindows::Close);
+            let result = run_kafka(&pipeline, until, &signals, &health, &[]);
             stage.over.store(true, Ordering::Release);
             result
         });
@@ -88,8 +87,18 @@ pub fn run(args: &Demo) -> Result<ExitCode> {
         let ((), ()) = results;
         directed
     });
+    server.stop();
     outcome?;
     report::tell(&lake, &pipeline, &faults)
+}
+
+/// The live page at its usual port, or at one that is free.
+fn page(pipeline: &Pipeline, health: &Arc<Health>) -> Result<Server> {
+    let at = |port| {
+        let settings = HttpSettings::on(SocketAddr::from((LISTEN.0, port)));
+        serve(pipeline, health, settings)
+    };
+    at(LISTEN.1).or_else(|_| at(0))
 }
 
 /// How far the demo has come, for its threads.
@@ -265,7 +274,7 @@ fn lake(args: &Demo) -> Result<PathBuf> {
     Ok(lake)
 }
 
-fn configuration(brokers: &str, lake: &std::path::Path) -> Result<Config> {
+fn configuration(brokers: &str, lake: &Path) -> Result<Config> {
     let text = format!(
         r#"
         [source]
@@ -287,6 +296,7 @@ fn configuration(brokers: &str, lake: &std::path::Path) -> Result<Config> {
         out_of_order = "2s"
         [lake]
         commit_every = "1s"
+        [events]
         "#,
         std::process::id()
     );
@@ -294,11 +304,12 @@ fn configuration(brokers: &str, lake: &std::path::Path) -> Result<Config> {
     config::parse("the demo", &text, std::iter::empty(), &[lake]).context("a bug of the demo")
 }
 
-fn introduce(args: &Demo, lake: &std::path::Path, faults: &[Fault]) {
+fn introduce(args: &Demo, lake: &Path, faults: &[Fault], page: SocketAddr) {
     say!(
         "15 simulated sensors -> an embedded Kafka broker -> 5 s windows -> one model per sensor -> Parquet\n\
          One hour of sensor time in about {} s: first they are normal and models are trained, then\n\
-         {} faults are injected. The lake is {}. Ctrl-C ends it early.\n",
+         {} faults are injected. The lake is {}. Ctrl-C ends it early.\n\
+         Watch it in a browser: http://{page}\n",
         args.seconds,
         faults.len(),
         lake.display()

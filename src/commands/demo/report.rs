@@ -47,7 +47,7 @@ pub fn tell(lake: &Path, pipeline: &Pipeline, faults: &[Fault]) -> Result<ExitCo
     let program = std::env::current_exe().map(|p| p.display().to_string());
     let program = program.unwrap_or_else(|_| "tidegauge".to_string());
     say!(
-        "look at it:\n  {program} query --lake {url} \"SELECT \\\"Device\\\", \\\"Sensor\\\", window_end, mean, score, reason FROM predictions WHERE is_anomaly ORDER BY window_end LIMIT 20\""
+        "look at it:\n  {program} serve {url}\n  {program} query --lake {url} \"SELECT \\\"Device\\\", \\\"Sensor\\\", window_end, mean, score, reason FROM predictions WHERE is_anomaly ORDER BY window_end LIMIT 20\""
     );
     say!("  {program} verify {url}");
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::ModelParams;
 
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/libsvm");
+const DATA: &str = "../tests/data/libsvm";
 
 fn golden(name: &str) -> Vec<u8> {
     std::fs::read(format!("{DATA}/{name}")).expect("golden file")

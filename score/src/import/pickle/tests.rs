@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn golden(name: &str) -> Vec<u8> {
-    let path = format!("{}/../tests/data/sklearn/pickles/{name}", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(path).expect("the golden file is there")
+    std::fs::read(format!("../tests/data/sklearn/pickles/{name}"))
+        .expect("the golden file is there")
 }
 
 fn error(bytes: &[u8]) -> String {

@@ -20,7 +20,7 @@ const FORBIDDEN: [&str; 8] = [
 const SVG: &str = "http://www.w3.org/2000/svg";
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets")
+    PathBuf::from("assets")
 }
 
 /// Paths of files in the folder, as they are served.
