@@ -19,7 +19,7 @@ use super::keyring::{Keyring, Known};
 use super::keys::{KeyHash, KeysError, Role};
 use super::refusal::{Refusal, Refused};
 use super::routes::{self, Need};
-use super::sessions::Sessions;
+use super::sessions::{Place, Sessions};
 use super::settings::HttpSettings;
 use super::{App, body, login};
 use crate::metrics::HttpMetrics;
@@ -50,7 +50,7 @@ pub(super) struct Caller {
     /// `None` where there are no keys.
     key: Option<Known>,
     /// By a login.
-    session: bool,
+    session: Option<Place>,
 }
 
 /// Who may ask what.
@@ -70,7 +70,7 @@ impl Caller {
 
     /// Whether it is a browser that logged in.
     pub(super) fn is_session(&self) -> bool {
-        self.session
+        self.session.is_some()
     }
 
     /// The key's name; `-` where there are no keys.
@@ -104,8 +104,11 @@ impl Gate {
         self.keys.as_ref()?.find(text, metrics)
     }
 
-    /// Whether the key that someone came in with is still in force.
+    /// Whether the key that someone came in with is still in force, and nobody has logged out.
     pub(super) fn still_knows(&self, caller: &Caller, metrics: &HttpMetrics) -> bool {
+        if caller.session.is_some_and(|place| !self.sessions.holds(place, Instant::now())) {
+            return false;
+        }
         match (&self.keys, &caller.key) {
             (Some(keys), Some(key)) => keys.knows(key.hash, metrics).is_some(),
             _ => true,
@@ -114,7 +117,7 @@ impl Gate {
 
     /// Who asks, when they may.
     fn admit(&self, request: &Request, app: &App) -> Result<Caller, Refusal> {
-        let open = Caller { role: Role::Operate, key: None, session: false };
+        let open = Caller { role: Role::Operate, key: None, session: None };
         let need = routes::need(request.method(), request.uri().path());
         if need == Need::Nothing {
             return Ok(open);
@@ -152,17 +155,17 @@ impl Gate {
         if headers.contains_key(AUTHORIZATION) {
             let key = bearer(headers).and_then(|text| keys.find(text, metrics));
             let error = "the key is not known, or not sent as Authorization: Bearer KEY";
-            return key.map(|key| let_in(key, false)).ok_or_else(|| unknown(error));
+            return key.map(|key| let_in(key, None)).ok_or_else(|| unknown(error));
         }
-        let id = login::session(headers, self.tls);
-        let hash = id.as_ref().and_then(|id| self.sessions.key(id, Instant::now()));
+        let session = login::session(headers, self.tls);
+        let hash = session.and_then(|place| self.sessions.key(place, Instant::now()));
         let key = hash.and_then(|hash: KeyHash| keys.knows(hash, metrics));
-        if let (Some(id), Some(_), None) = (&id, hash, &key) {
+        if let (Some(place), Some(_), None) = (session, hash, &key) {
             // Also when the key comes back.
-            self.sessions.close(id);
+            self.sessions.close(place);
         }
         let error = "a key is needed: send it as Authorization: Bearer KEY, or log in at /login";
-        key.map(|key| let_in(key, true)).ok_or_else(|| unknown(error))
+        key.map(|key| let_in(key, session)).ok_or_else(|| unknown(error))
     }
 }
 

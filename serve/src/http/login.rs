@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::accept::Peer;
 use super::refusal::{Refusal, Refused};
+use super::sessions::Place;
 use super::{App, body, hosts};
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -92,20 +93,20 @@ pub(super) async fn enter(State(app): State<App>, request: Request) -> Result<Re
 }
 
 pub(super) async fn leave(State(app): State<App>, headers: HeaderMap) -> Response {
-    if let Some(id) = session(&headers, app.gate.tls()) {
-        app.gate.sessions.close(&id);
+    if let Some(place) = session(&headers, app.gate.tls()) {
+        app.gate.sessions.close(place);
     }
     with_cookie(to("/login"), &format!("{}; Max-Age=0", cookie(&app, "")))
 }
 
-/// The id that a request's cookie holds.
-pub(super) fn session(headers: &HeaderMap, tls: bool) -> Option<String> {
+/// The session whose id a request's cookie holds.
+pub(super) fn session(headers: &HeaderMap, tls: bool) -> Option<Place> {
     let wanted = cookie_name(tls);
     let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut cookies = values.flat_map(|value| value.split(';'));
     cookies.find_map(|cookie| {
         let (name, value) = cookie.trim().split_once('=')?;
-        (name == wanted).then(|| value.to_owned())
+        (name == wanted).then(|| Place::of(value))
     })
 }
 

@@ -20,8 +20,12 @@ pub(super) const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     /// By the hash of their id: looking one up tells nothing about ids by the time it takes.
-    open: Mutex<HashMap<[u8; 32], Session>>,
+    open: Mutex<HashMap<Place, Session>>,
 }
+
+/// A session, by the hash of its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Place([u8; 32]);
 
 #[derive(Debug, Clone, Copy)]
 struct Session {
@@ -50,14 +54,13 @@ impl Sessions {
                 let least = *least.0;
                 open.remove(&least);
             }
-            open.insert(place(&id), Session { key, began: now, used: now });
+            open.insert(Place::of(&id), Session { key, began: now, used: now });
         });
         Ok(id)
     }
 
     /// The key of a session that is not over; it is used by that.
-    pub(super) fn key(&self, id: &str, now: Instant) -> Option<KeyHash> {
-        let place = place(id);
+    pub(super) fn key(&self, place: Place, now: Instant) -> Option<KeyHash> {
         self.with(|open| {
             let session = open.get_mut(&place)?;
             if session.is_over(now) {
@@ -69,18 +72,25 @@ impl Sessions {
         })
     }
 
-    /// Ends a session.
-    pub(super) fn close(&self, id: &str) {
-        self.with(|open| open.remove(&place(id)));
+    /// Whether a session is not over; it is not used by that.
+    pub(super) fn holds(&self, place: Place, now: Instant) -> bool {
+        self.with(|open| open.get(&place).is_some_and(|session| !session.is_over(now)))
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut HashMap<[u8; 32], Session>) -> T) -> T {
+    /// Ends a session.
+    pub(super) fn close(&self, place: Place) {
+        self.with(|open| open.remove(&place));
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut HashMap<Place, Session>) -> T) -> T {
         look(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-fn place(id: &str) -> [u8; 32] {
-    Sha256::digest(id.as_bytes()).into()
+impl Place {
+    pub(super) fn of(id: &str) -> Self {
+        Self(Sha256::digest(id.as_bytes()).into())
+    }
 }
 
 #[cfg(test)]

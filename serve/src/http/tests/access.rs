@@ -168,10 +168,16 @@ fn a_browser_is_given_a_form_and_logs_in_and_out() {
     let foreign = ("origin", "http://evil.example");
     assert_eq!(fixture.request("POST /logout", &[cookie, form, foreign], "").status, 403);
     assert_eq!(fixture.request("GET /", &[cookie], "").status, 200);
+    let mut stream = fixture.connect();
+    write!(stream, "GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\nCookie: {session}\r\n\r\n")
+        .expect("the server reads");
+    read_until(&mut stream, "event: overview");
     let out = fixture.request("POST /logout", &[cookie, form], "");
     assert_eq!((out.status, out.header("location")), (303, Some("/login")));
     assert!(out.header("set-cookie").is_some_and(|c| c.contains("Max-Age=0")), "{out:?}");
     assert_eq!(fixture.request("GET /", &[cookie], "").status, 401);
+    // With the next event.
+    read_until(&mut stream, "0\r\n\r\n");
 }
 
 #[test]
