@@ -102,6 +102,7 @@ fn follow(config: Config) -> Result<ExitCode> {
         let ended = threads.iter().any(Background::has_ended);
         anyhow::ensure!(!ended, "a thread that trains has ended: this is a bug");
     }
+    Background::end_all(threads);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -23,7 +23,7 @@ mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use tidegauge_serve::AlertMetrics;
@@ -42,7 +42,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// The wait after a first failed attempt; it doubles with each further one.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// How long a lane whose cursor cannot be taken is left alone.
-const TAKE_AGAIN_US: i64 = 10_000_000;
+const TAKE_AGAIN: Duration = Duration::from_secs(10);
 /// How long the end of the process waits for what was committed last.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Messages of a lane before it is another one's turn.
@@ -93,8 +93,8 @@ pub struct Courier {
     lanes: BTreeMap<Arc<str>, Told>,
     /// Lanes that were ever in there.
     taken: BTreeSet<Arc<str>>,
-    /// No cursor is taken before, microseconds since 1970: one could not be.
-    take_again_us: i64,
+    /// When a cursor could not be taken.
+    not_taken: Option<Instant>,
     /// Attempts in a row that have failed.
     failures: u32,
     /// Attempts for the message that is next.
@@ -141,7 +141,7 @@ impl Work for Courier {
     }
 
     fn round(&mut self, end: &End) -> Duration {
-        if self.pipeline.clock.now_us() >= self.take_again_us {
+        if self.not_taken.is_none_or(|at| at.elapsed() >= TAKE_AGAIN) {
             self.take_lanes(&self.pipeline.outbox().held());
         }
         let wait = self.turns(end);
@@ -173,7 +173,7 @@ impl Courier {
             receiver,
             lanes: BTreeMap::new(),
             taken: BTreeSet::new(),
-            take_again_us: i64::MIN,
+            not_taken: None,
             failures: 0,
             attempts: 0,
             down_since_us: None,
@@ -201,7 +201,7 @@ impl Courier {
                 Err(error) => {
                     let (alert, lane) = (&self.alert.name, &**lane);
                     tracing::warn!(alert, lane, %error, "events of the lane wait");
-                    self.take_again_us = now_us.saturating_add(TAKE_AGAIN_US);
+                    self.not_taken = Some(Instant::now());
                 }
             }
         }
