@@ -162,7 +162,7 @@ pub enum Command {
         after_help = "Examples:\n  tidegauge serve lake\n  tidegauge serve -c tidegauge.toml --listen 127.0.0.1:9000"
     )]
     Serve(Serve),
-    /// Check a configuration: connect to everything, run nothing
+    /// Check a configuration: connect to Kafka and the lake, run nothing
     #[command(after_help = "Example:\n  tidegauge check -c tidegauge.toml")]
     Check(Configured),
     /// Print a script that completes commands and flags in a shell

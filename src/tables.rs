@@ -147,32 +147,34 @@ fn named(context: &SessionContext, sql: &str) -> Option<BTreeSet<String>> {
     Some(tables.iter().map(|table| table.table().to_owned()).collect())
 }
 
-/// Makes the named files the table of predictions, and looks into none of them: their columns are the
-/// generation's, and those of views that a pipeline may have gained later.
+/// Makes the named files a table of rows, and looks into none of them: their columns are the generation's, and
+/// of predictions those of views that a pipeline may have gained later.
 ///
 /// # Errors
 /// When a file is in none of its places.
-pub async fn register_predictions(
+pub fn register_named(
     context: &SessionContext,
     (url, storage): (&str, &Storage),
     reader: &Reader,
+    table: Table,
     files: impl Iterator<Item = &FileRef>,
 ) -> Result<()> {
     let root = root(context, url, storage)?;
-    let schema = with_views(&empty_schema(reader.generation(), Table::Predictions));
+    let columns = empty_schema(reader.generation(), table);
+    let schema = if table == Table::Predictions { with_views(&columns) } else { columns };
     let mut urls = Vec::new();
     for file in files {
         let path = reader.place(file)?;
         urls.push(ListingTableUrl::parse(format!("{root}/{path}"))?);
     }
-    let table: Arc<dyn TableProvider> = if urls.is_empty() {
+    let rows: Arc<dyn TableProvider> = if urls.is_empty() {
         Arc::new(MemTable::try_new(schema, vec![vec![]])?)
     } else {
         let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
         let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
         Arc::new(ListingTable::try_new(config.with_schema(schema))?)
     };
-    context.register_table(Table::Predictions.as_str(), table)?;
+    context.register_table(table.as_str(), rows)?;
     Ok(())
 }
 

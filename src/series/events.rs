@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use tidegauge_flow::names;
-use tidegauge_score::Registry;
 use tidegauge_serve::series::{CELLS_MAX, Family, Labels, Line, Steps, Wanted};
-use tidegauge_sink::Storage;
+use tidegauge_sink::Table;
 
 use super::TooMuch;
 use super::families::KeyLabel;
-use super::rows::texts;
+use super::rows::{Scan, collect, texts};
 use crate::sql::quoted;
-use crate::tables;
 
 const ON: &str = "tidegauge_sensor_event";
 const STARTS: &str = "tidegauge_sensor_event_starts";
@@ -59,12 +57,12 @@ pub(super) fn is_of_one_sensor(keys: &[KeyLabel], wanted: &Wanted) -> bool {
 
 /// The series of a family of events. Those of `calm` are there also where nothing goes on.
 pub(super) async fn lines(
-    (url, storage): (&str, &Storage),
-    registry: &Registry,
-    keys: &[KeyLabel],
-    (wanted, steps): (&Wanted, &Steps),
+    scan: &Scan<'_>,
+    wanted: &Wanted,
+    steps: &Steps,
     mut calm: Vec<Labels>,
 ) -> Result<Vec<Line>> {
+    let keys = scan.families.keys();
     let columns: Vec<String> = keys.iter().map(|key| quoted(&key.column.name)).collect();
     let (columns, end) = (columns.join(", "), quoted(names::EVENT_END));
     let (id, start) = (names::EVENT_ID, quoted(names::EVENT_START));
@@ -76,8 +74,8 @@ pub(super) async fn lines(
         names::EVENT_CLOSED,
         EVENTS_MAX + 1
     );
-    let session = tables::session(url, storage, registry, None, &sql).await?;
-    let batches = session.sql(&sql).await?.collect().await.context("the query of events failed")?;
+    // One that goes on may be in any file.
+    let batches = collect(&scan.over(Table::Events, |_| true)?, &sql).await?;
     if batches.iter().map(RecordBatch::num_rows).sum::<usize>() > EVENTS_MAX {
         return Err(TooMuch.into());
     }

@@ -139,15 +139,14 @@ impl Series for LakeSeries {
                 self.in_time(async { self.scan()?.lines(numbers, wanted, steps, fold).await })
             }
             None if events::has(&wanted.family) => self.in_time(async {
-                let lake = (self.url.as_str(), &self.storage);
-                let keys = self.families.keys();
+                let (scan, keys) = (self.scan()?, self.families.keys());
                 let calm = match self.families.find(families::WINDOWS) {
                     Some(Told::OfSensors(numbers)) if events::is_of_one_sensor(keys, wanted) => {
-                        self.scan()?.labels(numbers, wanted, 1).await?
+                        scan.labels(numbers, wanted, 1).await?
                     }
                     _ => Vec::new(),
                 };
-                events::lines(lake, self.models.registry(), keys, (wanted, steps), calm).await
+                events::lines(&scan, wanted, steps, calm).await
             }),
             None => self.models.lines(wanted, steps).map_err(|error| told(&error)),
         }

@@ -32,10 +32,6 @@ impl ModelLines {
         Self { registry, keys, known: Mutex::default() }
     }
 
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
     pub fn families(&self) -> Vec<Family> {
         let labels = self.keys.iter().map(|key| key.label.clone());
         let labels: Vec<String> = labels.chain(["alias".into(), "kind".into()]).collect();

@@ -12,7 +12,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tidegauge_flow::names;
 use tidegauge_serve::series::{CELLS_MAX, Fold, Labels, Line, Steps, Wanted};
-use tidegauge_sink::{Reader, Storage, Table, View};
+use tidegauge_sink::{FileRef, Reader, Storage, Table, View};
 
 use super::TooMuch;
 use super::families::{Families, KeyLabel, Numbers, Value};
@@ -51,7 +51,7 @@ impl Scan<'_> {
         wanted: &Wanted,
         limit: usize,
     ) -> Result<Vec<Labels>> {
-        let context = self.session(wanted).await?;
+        let context = self.session(wanted)?;
         let sensors = self.sensors(&context, wanted).await?;
         let mut all = Vec::new();
         for batch in &sensors {
@@ -88,7 +88,7 @@ impl Scan<'_> {
         if values.is_empty() {
             return Ok(Vec::new());
         }
-        let context = self.session(wanted).await?;
+        let context = self.session(wanted)?;
         let by_sensor = numbers.by.is_empty() && !self.is_of_lake(wanted);
         let mut labels: Vec<(&str, String)> =
             numbers.by.iter().map(|(label, column)| (*label, quoted(column))).collect();
@@ -115,17 +115,23 @@ impl Scan<'_> {
     }
 
     /// A session whose table of predictions has the files that may hold wanted windows.
-    async fn session(&self, wanted: &Wanted) -> Result<SessionContext> {
+    fn session(&self, wanted: &Wanted) -> Result<SessionContext> {
+        let meets = |(least, greatest)| greatest > wanted.after_us && least <= wanted.to_us;
+        self.over(Table::Predictions, |file| file.window_end_us.is_none_or(meets))
+    }
+
+    /// A session with one table of some of its files, one thread and bounded memory.
+    pub(super) fn over(
+        &self,
+        table: Table,
+        is_wanted: impl Fn(&FileRef) -> bool,
+    ) -> Result<SessionContext> {
         let mut config = SessionConfig::new().with_target_partitions(1);
         config.options_mut().execution.time_zone = Some("UTC".into());
         let bounded = RuntimeEnvBuilder::new().with_memory_limit(MEMORY_MAX, 1.0).build_arc()?;
         let context = SessionContext::new_with_config_rt(config, bounded);
-        let files = self.view.files().filter(|file| {
-            let meets = |(least, greatest)| greatest > wanted.after_us && least <= wanted.to_us;
-            file.table == Table::Predictions && file.window_end_us.is_none_or(meets)
-        });
-        let lake = (self.url, self.storage);
-        tables::register_predictions(&context, lake, self.reader, files).await?;
+        let files = self.view.files().filter(|file| file.table == table && is_wanted(file));
+        tables::register_named(&context, (self.url, self.storage), self.reader, table, files)?;
         Ok(context)
     }
 
@@ -330,7 +336,7 @@ pub(super) fn texts(columns: &[ArrayRef]) -> Result<Vec<Text>> {
     columns.iter().map(|column| Ok(Text(cast(column, &DataType::Utf8)?))).collect()
 }
 
-async fn collect(context: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>> {
+pub(super) async fn collect(context: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>> {
     let frame = context.sql(sql).await.with_context(|| format!("cannot plan {sql}"))?;
     frame.collect().await.context("the query failed")
 }

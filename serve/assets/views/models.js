@@ -24,7 +24,7 @@ export function view({ root, signal, info, toast }) {
     rollBack: (alias) => rollBack(dialog, alias, done),
   }));
   const done = async (moved) => {
-    toast(`${moved.alias} is set ${moved.version} now. A running pipeline uses it from its next commit on.`);
+    toast(`${moved.alias} is set ${moved.version} now. A running pipeline hears of it at its next commit and uses it from the one after that on.`);
     await ask();
     root.querySelector("h1").focus();
   };
@@ -78,7 +78,7 @@ function promote(dialog, answer, set, done) {
   confirm(dialog, {
     head: `Promote set ${set.version}`,
     body: [
-      h("p", {}, `It holds ${plural(set.models, "model")}. Lanes take it up at their next commit.`),
+      h("p", {}, `It holds ${plural(set.models, "model")}. Lanes hear of it at their next commit and have it after the one that follows.`),
       h("label", { class: "field" }, h("span", {}, "Alias to move"), choice),
       what,
     ],
@@ -91,7 +91,7 @@ function promote(dialog, answer, set, done) {
 function rollBack(dialog, alias, done) {
   confirm(dialog, {
     head: `Roll back ${alias.name}`,
-    body: [h("p", {}, `${alias.name} is set ${alias.version} now and will be set ${alias.before} again. Lanes take it up at their next commit.`)],
+    body: [h("p", {}, `${alias.name} is set ${alias.version} now and will be set ${alias.before} again. Lanes hear of it at their next commit and have it after the one that follows.`)],
     yes: `Roll back to set ${alias.before}`,
     act: () => post("models/rollback", { alias: alias.name }),
     done,
