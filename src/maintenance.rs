@@ -7,40 +7,40 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use rand::Rng;
 use tidegauge_serve::UpkeepMetrics;
 use tidegauge_sink::{LakeError, Mode, Outcome, Table, Upkeep};
 
+use crate::background::{End, Work};
 use crate::config::UpkeepSettings;
 use crate::pipeline::Pipeline;
 
-/// The thread that maintains the lake; told to end when this is dropped.
-pub struct Maintenance {
-    _ends: Sender<()>,
-}
+/// Maintains the lake once per interval.
+pub struct Maintenance(pub Arc<Pipeline>);
 
 impl Maintenance {
-    /// Maintains the lake once per interval from now on.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
-    pub fn start(pipeline: &Arc<Pipeline>) -> Result<Self> {
-        let (ends, ended) = bounded::<()>(0);
-        let pipeline = pipeline.clone();
-        let body = move || {
-            loop {
-                let wait = jittered(pipeline.config.lake.upkeep.maintain_every);
-                match ended.recv_timeout(wait) {
-                    Err(RecvTimeoutError::Timeout) => maintain(&pipeline),
-                    _ => return,
-                }
-            }
-        };
-        let spawned = std::thread::Builder::new().name("maintenance".into()).spawn(body);
-        spawned.context("cannot start the thread for maintenance")?;
-        Ok(Self { _ends: ends })
+    fn interval(&self) -> Duration {
+        jittered(self.0.config.lake.upkeep.maintain_every)
+    }
+}
+
+impl Work for Maintenance {
+    fn name(&self) -> &'static str {
+        "maintenance"
+    }
+
+    fn first(&self) -> Duration {
+        self.interval()
+    }
+
+    /// Who ends in the middle of it harms nothing.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn round(&mut self, _: &End) -> Duration {
+        maintain(&self.0);
+        self.interval()
     }
 }
 

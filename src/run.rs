@@ -52,8 +52,8 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     let health = Arc::new(Health::new());
     let settings = pipeline.config.http.clone();
     let server = settings.map(|settings| serve(&pipeline, &health, settings)).transpose()?;
-    let maintenance = Maintenance::start(&pipeline)?;
-    let mut beside = trainer::start(&pipeline, Place::Run)?;
+    let mut beside = vec![Background::start(Maintenance(pipeline.clone()))?];
+    beside.extend(trainer::start(&pipeline, Place::Run)?);
     beside.extend(DriftWatch::new(&pipeline).map(Background::start).transpose()?);
     beside.extend(courier::start(&pipeline)?);
     let result = match pipeline.config.source.kind {
@@ -70,7 +70,6 @@ pub fn run(config: Config, until: Until, signals: &Signals) -> Result<()> {
     if let Some(server) = server {
         server.stop();
     }
-    drop(maintenance);
     Background::end_all(beside);
     result?;
     if matches!(until, Until::Idle(..)) || pipeline.config.source.kind == SourceKind::Files {

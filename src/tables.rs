@@ -152,12 +152,12 @@ fn named(context: &SessionContext, sql: &str) -> Option<BTreeSet<String>> {
 ///
 /// # Errors
 /// When a file is in none of its places.
-pub fn register_named(
+pub fn register_named<'a>(
     context: &SessionContext,
     (url, storage): (&str, &Storage),
     reader: &Reader,
     table: Table,
-    files: impl Iterator<Item = &FileRef>,
+    files: impl Iterator<Item = &'a FileRef>,
 ) -> Result<()> {
     let root = root(context, url, storage)?;
     let columns = empty_schema(reader.generation(), table);

@@ -12,7 +12,7 @@ use tidegauge_flow::names;
 use tidegauge_serve::console::{EventRow, EventState, Events, KeyValue};
 use tidegauge_sink::{FileRef, Reader};
 
-use super::index::{finite, number, numbers, texts};
+use super::index::{News, finite, number, numbers, texts};
 use super::{keys, pages};
 use crate::sensor_rows::Keys;
 
@@ -28,14 +28,16 @@ type Place = (i64, String);
 pub struct Book {
     open: BTreeMap<Place, EventRow>,
     closed: BTreeMap<Place, EventRow>,
-    /// The newest closed one that has gone. Whether an older one still goes on cannot be told by its opening.
+    /// The newest closed one that has gone.
     forgotten: Option<Place>,
 }
 
 impl Book {
-    pub fn add(&mut self, row: EventRow) {
+    pub fn add(&mut self, row: EventRow, news: News) {
         let place = (row.start_us, row.id.clone());
-        let is_older = self.forgotten.as_ref().is_some_and(|forgotten| place <= *forgotten);
+        // Its closing may have been forgotten.
+        let is_older = news == News::Known
+            && self.forgotten.as_ref().is_some_and(|forgotten| place <= *forgotten);
         match row.state {
             EventState::Open if self.closed.contains_key(&place) || is_older => {}
             EventState::Open => drop(self.open.insert(place, row)),
@@ -182,10 +184,10 @@ mod tests {
     fn a_closed_event_that_was_forgotten_does_not_open_again() {
         let (mut book, held) = (Book::default(), HELD_MAX as i64);
         // One that goes on since long, and two more than are held.
-        book.add(row(-1, EventState::Open));
+        book.add(row(-1, EventState::Open), News::Fresh);
         for start_us in 0..held + 2 {
-            book.add(row(start_us, EventState::Open));
-            book.add(row(start_us, EventState::Closed));
+            book.add(row(start_us, EventState::Open), News::Fresh);
+            book.add(row(start_us, EventState::Closed), News::Fresh);
         }
         assert_eq!(
             (book.open(), book.closed.len()),
@@ -194,11 +196,12 @@ mod tests {
         );
         // Their file was compacted, and is read again.
         for start_us in -2..held + 2 {
-            book.add(row(start_us, EventState::Open));
+            book.add(row(start_us, EventState::Open), News::Known);
         }
         let going_on: Vec<i64> = book.open.keys().map(|(start_us, _)| *start_us).collect();
         assert_eq!(going_on, [-1]);
-        book.add(row(held + 2, EventState::Open));
-        assert_eq!(book.open(), 2, "a new one is seen");
+        book.add(row(held + 2, EventState::Open), News::Known);
+        book.add(row(-3, EventState::Open), News::Fresh);
+        assert_eq!(book.open(), 3, "new ones are seen, also of a lane that is behind");
     }
 }

@@ -126,12 +126,16 @@ impl Looker {
             self.reader = self.origin.reader()?;
         }
         let Some(reader) = self.reader.clone() else { return Ok(None) };
-        let looked = self.update(&reader);
+        let looked = self.look_at(reader);
         if looked.is_err() {
-            // Whatever does not fit any more is read anew the next time.
+            // A view that nobody was told of is no view: all is read anew the next time.
             (self.view, self.listed, self.reader) = (View::default(), None, None);
         }
-        if !looked? {
+        looked
+    }
+
+    fn look_at(&mut self, reader: Reader) -> Result<Option<Look>> {
+        if !self.update(&reader)? {
             return Ok(None);
         }
         let lanes = self.standings(&reader)?;
@@ -282,6 +286,8 @@ impl Looker {
             if self.end.has_come() {
                 return Err(Trouble::Passing);
             }
+            let is_fresh = self.has_built && file.is_of_record;
+            let news = if is_fresh { News::Fresh } else { News::Known };
             let mut is_full = false;
             change(&mut |state| is_full = state.events.is_full());
             let read = if is_full && !self.has_built {
@@ -294,7 +300,7 @@ impl Looker {
                     let mut rows = Some(rows);
                     change(&mut |state: &mut State| {
                         let book: &mut Book = &mut state.events;
-                        rows.take().into_iter().flatten().for_each(|row| book.add(row));
+                        rows.take().into_iter().flatten().for_each(|row| book.add(row, news));
                     });
                     self.read_events.insert(file.file.path.clone());
                 }

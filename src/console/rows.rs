@@ -18,6 +18,8 @@ use crate::tables;
 const AT_WORK: usize = 2;
 /// A statement that waits for so long for its turn is not run.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a statement may take.
+const TIME_MAX: Duration = Duration::from_secs(30);
 /// Files that are looked at to name the one that could not be read.
 const SUSPECTS_MAX: usize = 500;
 
@@ -65,7 +67,13 @@ impl Rows {
             let what = "other questions are being answered; ask again";
             return Err(ConsoleError::Unavailable(what.into()));
         };
-        let selected = self.runtime.block_on(select(origin, reader, files, sql, bound.rows));
+        let selected = self.runtime.block_on(async {
+            timeout(TIME_MAX, select(origin, reader, files, sql, bound.rows)).await
+        });
+        let Ok(selected) = selected else {
+            let what = format!("it took longer than {TIME_MAX:?}: {}", bound.advice);
+            return Err(ConsoleError::Unavailable(what));
+        };
         match selected {
             Ok(Some(batches)) => Ok(batches),
             Ok(None) => Err(ConsoleError::Invalid(format!(

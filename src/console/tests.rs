@@ -1,6 +1,7 @@
 //! The console over small real lakes, beside what SQL says of them.
 
 mod large;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;

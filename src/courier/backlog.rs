@@ -8,7 +8,7 @@ use tidegauge_sink::{Progress, Reader, Table};
 
 use super::outbox::{EventFile, Outbox};
 
-/// Rows that are held at once, besides those of one epoch that are done.
+/// Rows that are held between two reads, besides those of one epoch that are done; while reading twice as many.
 pub const ROWS_MAX: usize = 10_000;
 
 /// A row of the table `events`.
@@ -98,17 +98,24 @@ fn rows(
         let batches = tidegauge_sink::parquet::read(bytes);
         for batch in batches.with_context(|| format!("cannot read {}", file.file.path))? {
             take(&batch, key, lane, at.epoch, file.committed_at_us, &mut rows)?;
-        }
-        if rows.len() > most {
-            rows.sort_by(EventRow::order);
-            rows.truncate(most);
-            more = true;
+            // Not after each batch: sorting costs more than holding twice as many for a while.
+            if rows.len() > most.saturating_mul(2) {
+                cut(&mut rows, most);
+                more = true;
+            }
         }
     }
-    rows.sort_by(EventRow::order);
+    more |= rows.len() > most;
+    cut(&mut rows, most);
     let of_epoch = rows.iter().take_while(|row| row.epoch == at.epoch).count();
     rows.drain(..of_epoch.min(done));
     Ok((rows, more))
+}
+
+/// Leaves the first rows, in order.
+fn cut(rows: &mut Vec<EventRow>, most: usize) {
+    rows.sort_by(EventRow::order);
+    rows.truncate(most);
 }
 
 /// The rows of a lane from an epoch on.

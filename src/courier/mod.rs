@@ -16,37 +16,39 @@
 //!   [`backlog::ROWS_MAX`] rows for each lane that has something to tell.
 
 pub mod backlog;
+mod deliver;
 pub mod message;
 pub mod outbox;
 mod receiver;
+mod retry;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tidegauge_serve::AlertMetrics;
-use tidegauge_sink::{Alerts, Cursor, DeadLetter, Progress};
+use tidegauge_sink::{Alerts, Cursor, Progress};
 
 use self::backlog::EventRow;
-use self::message::{Letterhead, Message, message};
 pub use self::outbox::{Holding, Outbox};
 pub use self::receiver::{Answer, Receiver};
+use self::retry::Retry;
 use crate::background::{Background, End, Work};
 use crate::config::{self, Alert};
 use crate::pipeline::Pipeline;
 
 /// How often lanes are asked for what they have committed.
 const LOOK: Duration = Duration::from_millis(500);
-/// The wait after a first failed attempt; it doubles with each further one.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// How long a lane whose cursor cannot be taken is left alone.
 const TAKE_AGAIN: Duration = Duration::from_secs(10);
 /// How long the end of the process waits for what was committed last.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Messages of a lane before it is another one's turn.
 const TURN_MAX: usize = 1_000;
+/// Lanes whose messages a receiver does not take now, before the others wait too.
+const REFUSED_MAX: u32 = 2;
 
 /// Starts a thread for each alert.
 ///
@@ -95,12 +97,12 @@ pub struct Courier {
     taken: BTreeSet<Arc<str>>,
     /// When a cursor could not be taken.
     not_taken: Option<Instant>,
-    /// Attempts in a row that have failed.
+    /// The lane that was tried last: the next round begins after it.
+    last: Option<Arc<str>>,
+    /// Rounds in a row in which the receiver took nothing of what it was given.
     failures: u32,
-    /// Attempts for the message that is next.
-    attempts: u64,
-    /// Since when the receiver has taken nothing, microseconds since 1970.
-    down_since_us: Option<i64>,
+    /// Since when it has taken nothing.
+    down_since: Option<Instant>,
 }
 
 /// How far a lane is told.
@@ -113,6 +115,7 @@ struct Told {
     rows: VecDeque<EventRow>,
     /// The outbox' count when there was nothing more to tell.
     seen: Option<u64>,
+    retry: Retry,
 }
 
 /// How a turn has ended.
@@ -174,9 +177,9 @@ impl Courier {
             lanes: BTreeMap::new(),
             taken: BTreeSet::new(),
             not_taken: None,
+            last: None,
             failures: 0,
-            attempts: 0,
-            down_since_us: None,
+            down_since: None,
         })
     }
 
@@ -193,7 +196,8 @@ impl Courier {
             match self.alerts.take(&self.alert.name, lane, writer, now_us) {
                 Ok(Some(cursor)) => {
                     let at = cursor.at;
-                    let told = Told { cursor, at, rows: VecDeque::new(), seen: None };
+                    let rows = VecDeque::new();
+                    let told = Told { cursor, at, rows, seen: None, retry: Retry::default() };
                     self.lanes.insert(lane.clone(), told);
                     self.taken.insert(lane.clone());
                 }
@@ -207,12 +211,12 @@ impl Courier {
         }
     }
 
-    /// A turn for each lane; says how long to wait before the next round.
+    /// A turn for each lane whose time it is; says how long to wait before the next round.
     fn turns(&mut self, end: &End) -> Duration {
         let held = self.pipeline.outbox().held();
-        let (mut more, mut wait, mut failed) = (false, None, 0);
-        for lane in self.lanes.keys().cloned().collect::<Vec<_>>() {
-            if end.has_come() || failed > 1 {
+        let (mut more, mut refused, mut wait) = (false, 0, None);
+        for lane in self.in_turn() {
+            if end.has_come() || refused >= REFUSED_MAX {
                 break;
             }
             let turn = match self.turn(&lane, held.contains(&lane), end) {
@@ -220,7 +224,8 @@ impl Courier {
                 Err(error) => {
                     let error = format!("{error:#}");
                     tracing::warn!(alert = self.alert.name, lane = &*lane, error, "events wait");
-                    Turn::Failed(None)
+                    self.leave_alone(&lane, None);
+                    continue;
                 }
             };
             match turn {
@@ -229,24 +234,46 @@ impl Courier {
                 Turn::Idle if held.contains(&lane) => {}
                 Turn::Idle | Turn::Lost => drop(self.lanes.remove(&lane)),
                 Turn::Failed(after) => {
-                    failed += 1;
+                    self.leave_alone(&lane, after);
+                    refused += 1;
                     wait = wait.max(after);
                 }
             }
         }
-        if failed == 0 {
+        // One that takes other lanes' messages is there.
+        if refused == 0 || self.down_since.is_none() {
             self.failures = 0;
             return if more { Duration::ZERO } else { LOOK };
         }
         self.failures = self.failures.saturating_add(1);
-        let doubled = RETRY_FIRST.saturating_mul(1 << self.failures.saturating_sub(1).min(20));
-        let wait = wait.map(|after: Duration| after.max(RETRY_FIRST));
-        wait.unwrap_or_else(|| self.pipeline.jitter(doubled.min(self.alert.retry_max)))
+        wait_after(&self.pipeline, &self.alert, self.failures, wait)
+    }
+
+    /// The lanes whose time it is, from the one after the last that was tried.
+    fn in_turn(&self) -> Vec<Arc<str>> {
+        let now = Instant::now();
+        let due = self.lanes.iter().filter(|(_, told)| told.retry.is_due(now));
+        let mut lanes: Vec<Arc<str>> = due.map(|(lane, _)| lane.clone()).collect();
+        let next = lanes.partition_point(|lane| self.last.as_ref().is_some_and(|l| lane <= l));
+        lanes.rotate_left(next);
+        lanes
+    }
+
+    fn leave_alone(&mut self, lane: &Arc<str>, after: Option<Duration>) {
+        let (alert, pipeline) = (&self.alert, &self.pipeline);
+        if let Some(told) = self.lanes.get_mut(lane) {
+            told.retry
+                .failed(Instant::now(), |failures| wait_after(pipeline, alert, failures, after));
+        }
     }
 
     fn turn(&mut self, lane: &Arc<str>, held: bool, end: &End) -> Result<Turn> {
         let Some(mut told) = self.lanes.remove(lane) else { return Ok(Turn::Lost) };
+        self.last = Some(lane.clone());
         let turn = self.tell(lane, &mut told, held, end);
+        if matches!(turn, Ok(Turn::Idle | Turn::More)) {
+            told.retry.went_well();
+        }
         self.lanes.insert(lane.clone(), told);
         turn
     }
@@ -256,7 +283,7 @@ impl Courier {
         if told.at.sequence > told.cursor.at.sequence && !self.advance(told)? {
             return Ok(Turn::Lost);
         }
-        if (self.failures > 0 || !held) && !self.alerts.is_newest(&told.cursor)? {
+        if (told.retry.has_failed() || !held) && !self.alerts.is_newest(&told.cursor)? {
             return Ok(Turn::Lost);
         }
         let mut left = TURN_MAX;
@@ -287,91 +314,6 @@ impl Courier {
         Ok(Turn::More)
     }
 
-    /// Sends the next messages and moves the cursor behind them; `None` when that went well.
-    fn send(&mut self, lane: &str, told: &mut Told, batch: usize) -> Result<Option<Turn>> {
-        let (mut messages, mut at, mut rows) = (Vec::new(), told.at, 0);
-        let mut oldest_us = i64::MAX;
-        let lake = self.lake.clone();
-        let now_us = self.pipeline.clock.now_us();
-        for row in &told.rows {
-            let wanted = self.is_wanted(row);
-            // What may be given up goes by itself.
-            let aged = |us| self.is_too_old(us, now_us);
-            let apart = !messages.is_empty() && aged(oldest_us) != aged(row.committed_at_us);
-            if wanted && (messages.len() == batch || apart) {
-                break;
-            }
-            at = backlog::after(at, row, wanted);
-            rows += 1;
-            if wanted {
-                let (alert, key) = (&self.alert.name, &self.pipeline.config.event.key);
-                let head = Letterhead { alert, lake: &lake, lane, key };
-                messages.push(message(head, row, at.sequence));
-                oldest_us = oldest_us.min(row.committed_at_us);
-            }
-        }
-        if !messages.is_empty() {
-            self.attempts += 1;
-            let now = SystemTime::UNIX_EPOCH + Duration::from_micros(now_us.max(0).unsigned_abs());
-            let answer = self.receiver.send(&messages, now);
-            let is_down = self.has_been_down(&answer, now_us);
-            match answer {
-                Answer::Taken => self.metrics.sent.inc_by(messages.len() as u64),
-                Answer::Refused { why } => self.bury(lane, at, &messages, &why)?,
-                Answer::Later { why, .. } if is_down && self.is_too_old(oldest_us, now_us) => {
-                    self.bury(lane, at, &messages, &why)?;
-                }
-                Answer::Later { after, why } => {
-                    self.metrics.retried.inc();
-                    let (alert, attempts) = (&self.alert.name, self.attempts);
-                    tracing::warn!(alert, lane, attempts, why, "not delivered; it is tried again");
-                    return Ok(Some(Turn::Failed(after)));
-                }
-            }
-            self.attempts = 0;
-        }
-        told.at = at;
-        told.rows.drain(..rows);
-        if messages.is_empty() || self.advance(told)? {
-            return Ok(None);
-        }
-        tracing::info!(alert = self.alert.name, lane, "another process tells the lane's events");
-        Ok(Some(Turn::Lost))
-    }
-
-    /// Whether the receiver has taken nothing for as long as between two attempts: a start without network, or a
-    /// moment of refusals, gives nothing up.
-    fn has_been_down(&mut self, answer: &Answer, now_us: i64) -> bool {
-        let Answer::Later { .. } = answer else {
-            self.down_since_us = None;
-            return false;
-        };
-        let since_us = *self.down_since_us.get_or_insert(now_us);
-        u128::from(now_us.saturating_sub(since_us).max(0).unsigned_abs())
-            >= self.alert.retry_max.as_micros()
-    }
-
-    /// Keeps messages that nobody takes; the last of them has the number that `at` says.
-    fn bury(&self, lane: &str, at: Progress, messages: &[Message], why: &str) -> Result<()> {
-        let first = at.sequence - messages.len() as u64;
-        for (sequence, message) in (first + 1..).zip(messages) {
-            self.alerts.bury(&DeadLetter {
-                alert: self.alert.name.clone(),
-                lane: lane.to_owned(),
-                sequence,
-                id: message.id.clone(),
-                message: message.body.clone(),
-                why: why.to_owned(),
-                attempts: self.attempts,
-                died_at_us: self.pipeline.clock.now_us(),
-            })?;
-            self.metrics.dead.inc();
-        }
-        let (alert, count) = (&self.alert.name, messages.len());
-        tracing::error!(alert, lane, count, why, "given up: see tidegauge alerts dead");
-        Ok(())
-    }
-
     /// Writes down how far the lane is told; says whether it is still ours to tell.
     fn advance(&self, told: &mut Told) -> Result<bool> {
         Ok(self.alerts.advance(&mut told.cursor, told.at, self.pipeline.clock.now_us())?)
@@ -383,11 +325,6 @@ impl Courier {
         severe && self.alert.sensors.as_ref().is_none_or(|sensors| sensors.holds(&row.sensor))
     }
 
-    fn is_too_old(&self, oldest_us: i64, now_us: i64) -> bool {
-        let age = Duration::from_micros(now_us.saturating_sub(oldest_us).max(0).unsigned_abs());
-        age > self.alert.give_up_after
-    }
-
     fn tell_waiting(&self) {
         let rows = || self.lanes.values().flat_map(|told| &told.rows).filter(|r| self.is_wanted(r));
         let oldest = rows().map(|row| row.committed_at_us).min();
@@ -396,4 +333,14 @@ impl Courier {
         self.metrics.waiting.set(i64::try_from(rows().count()).unwrap_or(i64::MAX));
         self.metrics.oldest.set(age);
     }
+}
+
+/// How long to wait after so many failures in a row, when the receiver has not said it.
+fn wait_after(
+    pipeline: &Pipeline,
+    alert: &Alert,
+    failures: u32,
+    after: Option<Duration>,
+) -> Duration {
+    after.map_or_else(|| pipeline.jitter(retry::doubled(failures, alert.retry_max)), retry::asked)
 }

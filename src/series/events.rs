@@ -7,7 +7,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use tidegauge_flow::names;
-use tidegauge_serve::series::{CELLS_MAX, Family, Labels, Line, Steps, Wanted};
+use tidegauge_serve::series::{CELLS_MAX, Family, Fold, Labels, Line, Steps, Wanted};
 use tidegauge_sink::Table;
 
 use super::TooMuch;
@@ -44,6 +44,17 @@ pub(super) fn families(keys: &[KeyLabel]) -> impl Iterator<Item = Family> {
     })
 }
 
+/// Whether a function over time asks for what the points of a family are.
+pub(super) fn can_fold(family: &str, fold: Option<Fold>) -> bool {
+    match fold {
+        None => true,
+        Some(Fold::Sum) => family == STARTS,
+        Some(Fold::Max) => family == ON,
+        Some(Fold::Last) => family != STARTS,
+        Some(_) => false,
+    }
+}
+
 pub(super) fn has(family: &str) -> bool {
     FAMILIES.iter().any(|(name, ..)| *name == family)
 }
@@ -67,11 +78,18 @@ pub(super) async fn lines(
     let (columns, end) = (columns.join(", "), quoted(names::EVENT_END));
     let (id, start) = (names::EVENT_ID, quoted(names::EVENT_START));
     let to = tidegauge_flow::time::rfc3339(wanted.to_us.saturating_mul(1000));
+    let Some(exact) = scan.exact(wanted) else { return counted(&[], calm, wanted, steps) };
+    let after = tidegauge_flow::time::rfc3339(wanted.after_us.saturating_mul(1000));
+    // Both rows of an event say when it began.
+    let begins = match wanted.family == STARTS {
+        true => format!("{start} > '{after}' AND {start} <= '{to}'"),
+        false => format!("{start} <= '{to}'"),
+    };
+    let ended =
+        format!("max(CASE WHEN {} = '{}' THEN {end} END)", names::EVENT_STATE, names::EVENT_CLOSED);
     let sql = format!(
-        "SELECT {columns}, min({start}), max(CASE WHEN {} = '{}' THEN {end} END) FROM events \
-         WHERE {start} <= '{to}' GROUP BY {columns}, {id} LIMIT {}",
-        names::EVENT_STATE,
-        names::EVENT_CLOSED,
+        "SELECT {columns}, min({start}), {ended} FROM events WHERE {begins} AND {exact} \
+         GROUP BY {columns}, {id} HAVING {ended} IS NULL OR {ended} > '{after}' LIMIT {}",
         EVENTS_MAX + 1
     );
     // One that goes on may be in any file.
@@ -140,7 +158,8 @@ fn counted(
         }
         let points = lines.entry(event.labels.clone()).or_insert_with(|| vec![0.0; count]);
         for (point, step) in points.iter_mut().zip(0..) {
-            *point += f64::from(of(step));
+            let number = f64::from(of(step));
+            *point = if wanted.family == ON { point.max(number) } else { *point + number };
         }
     }
     let line = |(labels, points): (Labels, Vec<f64>)| {
@@ -171,6 +190,8 @@ mod tests {
         };
         assert_eq!(count(ON, &events), [[(10, 0.0), (20, 1.0), (30, 1.0), (40, 1.0)]]);
         assert_eq!(count(STARTS, &events), [[(10, 0.0), (20, 1.0), (30, 0.0), (40, 1.0)]]);
+        let two = [event("a", 11, Some(13)), event("a", 15, Some(18))];
+        assert_eq!(count(ON, &two), [[(10, 0.0), (20, 1.0), (30, 0.0), (40, 0.0)]], "on is on");
         assert_eq!(count(ALL_ON, &[]), [[(10, 0.0), (20, 0.0), (30, 0.0), (40, 0.0)]]);
     }
 }

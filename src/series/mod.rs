@@ -134,6 +134,12 @@ impl Series for LakeSeries {
     }
 
     fn lines(&self, wanted: &Wanted, steps: &Steps, fold: Option<Fold>) -> Answer<Vec<Line>> {
+        let is_of_windows = self.families.find(&wanted.family).is_some();
+        if !is_of_windows && !events::can_fold(&wanted.family, fold) {
+            let what =
+                format!("{} has no such function over time: ask for it as it is", wanted.family);
+            return Err(ConsoleError::Invalid(what));
+        }
         match self.families.find(&wanted.family) {
             Some(Told::OfSensors(numbers) | Told::OfLake(numbers)) => {
                 self.in_time(async { self.scan()?.lines(numbers, wanted, steps, fold).await })

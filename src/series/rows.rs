@@ -211,7 +211,7 @@ impl Scan<'_> {
     }
 
     /// What matchers that allow one value say in SQL; `None` when a column cannot have it.
-    fn exact(&self, wanted: &Wanted) -> Option<String> {
+    pub(super) fn exact(&self, wanted: &Wanted) -> Option<String> {
         let mut all = vec!["true".to_owned()];
         for KeyLabel { column, label } in self.families.keys() {
             let of_label = wanted.matchers.iter().filter(|matcher| matcher.label == *label);

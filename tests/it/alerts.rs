@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -36,11 +36,20 @@ struct Receiver {
 
 impl Receiver {
     /// Answers the first so many requests with 503, the others with 204.
-    fn start(address: SocketAddr, refuses: usize) -> Self {
+    fn start(address: SocketAddr, mut refuses: usize) -> Self {
+        Self::choosy(address, move |_| {
+            let is_refused = refuses > 0;
+            refuses = refuses.saturating_sub(1);
+            is_refused
+        })
+    }
+
+    /// Answers those with 503 that it does not like.
+    fn choosy(address: SocketAddr, mut refuses: impl FnMut(&Got) -> bool + Send + 'static) -> Self {
         let listener = TcpListener::bind(address).expect("the port is ours");
         let address = listener.local_addr().expect("it listens");
         let (got, ends) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let (left, kept, ended) = (AtomicUsize::new(refuses), got.clone(), ends.clone());
+        let (kept, ended) = (got.clone(), ends.clone());
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if ended.load(Ordering::Relaxed) {
@@ -48,7 +57,7 @@ impl Receiver {
                 }
                 if let Ok(stream) = stream {
                     // A process that was killed leaves half a request.
-                    let _ = serve(stream, &left, &kept);
+                    let _ = serve(stream, &mut refuses, &kept);
                 }
             }
         });
@@ -74,7 +83,11 @@ impl Drop for Receiver {
     }
 }
 
-fn serve(stream: TcpStream, left: &AtomicUsize, kept: &Mutex<Vec<Got>>) -> std::io::Result<()> {
+fn serve(
+    stream: TcpStream,
+    refuses: &mut impl FnMut(&Got) -> bool,
+    kept: &Mutex<Vec<Got>>,
+) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut reader = BufReader::new(stream);
     let (mut headers, mut line) = (BTreeMap::new(), String::new());
@@ -92,17 +105,17 @@ fn serve(stream: TcpStream, left: &AtomicUsize, kept: &Mutex<Vec<Got>>) -> std::
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let header = |name: &str| headers.get(name).cloned().unwrap_or_default();
-    let count = |n: usize| n.checked_sub(1);
-    let refused = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_ok();
-    let answer = if refused { "503 Service Unavailable" } else { "204 No Content" };
-    let text = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    reader.get_mut().write_all(text.as_bytes())?;
-    kept.lock().unwrap_or_else(PoisonError::into_inner).push(Got {
+    let mut got = Got {
         id: header("webhook-id"),
         signature: header("webhook-signature"),
         body: String::from_utf8_lossy(&body).into_owned(),
-        acknowledged: !refused,
-    });
+        acknowledged: false,
+    };
+    got.acknowledged = !refuses(&got);
+    let answer = if got.acknowledged { "204 No Content" } else { "503 Service Unavailable" };
+    let text = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    reader.get_mut().write_all(text.as_bytes())?;
+    kept.lock().unwrap_or_else(PoisonError::into_inner).push(got);
     Ok(())
 }
 
@@ -189,6 +202,47 @@ fn a_webhook_that_was_down_gets_every_event_once_also_when_the_process_is_killed
     project.ok(&["verify", "lake"]);
     let list = project.ok(&["alerts", "list", "-c", "tidegauge.toml"]);
     assert!(list.contains("pager: 0 dead letters"), "{list}");
+}
+
+fn sensor(body: &str) -> String {
+    let body: Value = serde_json::from_str(body).expect("JSON");
+    body["sensor"].to_string()
+}
+
+#[test]
+fn one_sensor_whose_messages_nobody_takes_holds_up_the_others_only_until_they_are_given_up() {
+    let Some(brokers) = kafka() else { return };
+    let address = free_port();
+    let settings = format!("{}give_up_after = \"2s\"\n", webhook(address));
+    let project = Project::new(&brokers).with("end", &settings, MEAN);
+    std::fs::write(project.path("secret"), SECRET).expect("a file");
+    let models = data("seedlike/models").display().to_string();
+    project.ok(&["models", "import", &models, "-c", "tidegauge.toml"]);
+    project.publish(&data("seedlike/readings.csv"));
+    // Whoever comes first is never taken.
+    let mut first = None;
+    let receiver = Receiver::choosy(address, move |got| {
+        let sensor = sensor(&got.body);
+        *first.get_or_insert_with(|| sensor.clone()) == sensor
+    });
+    let running = project.start_run(&[]);
+    eventually("a message", || receiver.got().first().map(drop));
+    let all = || rows(&project).into_iter().map(|(id, state)| format!("{id}_{state}"));
+    let (told, dead) = eventually("each message to be told or given up", || {
+        let told: BTreeSet<String> = receiver.acknowledged().into_iter().map(|g| g.id).collect();
+        let dead = project.ok(&["alerts", "dead", "-c", "tidegauge.toml"]);
+        let is_dead = |id: &String| dead.contains(id.rsplit_once('_').expect("a state").0);
+        let mut all = all().peekable();
+        all.peek()?;
+        all.all(|id| told.contains(&id) || is_dead(&id)).then_some((told, dead))
+    });
+    assert!(running.sigterm().success());
+    let refused = sensor(&receiver.got()[0].body);
+    let of_others: Vec<Got> =
+        receiver.got().into_iter().filter(|got| sensor(&got.body) != refused).collect();
+    assert!(of_others.len() > 5 && told.len() == of_others.len(), "each once: {of_others:?}");
+    assert!(dead.contains("503 Service Unavailable"), "{dead}");
+    project.ok(&["verify", "lake"]);
 }
 
 /// For what takes minutes when it is asked to.
