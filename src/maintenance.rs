@@ -35,7 +35,7 @@ impl Work for Maintenance {
 
     /// Who ends in the middle of it harms nothing.
     fn patience(&self) -> Duration {
-        Duration::ZERO
+        Duration::from_secs(1)
     }
 
     fn round(&mut self, _: &End) -> Duration {

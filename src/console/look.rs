@@ -281,7 +281,11 @@ impl Looker {
             files.clone().filter(|f| !self.read_events.contains(&f.file.path)).collect();
         let live: BTreeSet<&str> = files.map(|f| f.file.path.as_str()).collect();
         self.read_events.retain(|path| live.contains(path.as_str()));
-        unread.sort_by_key(|f| std::cmp::Reverse(f.at_us));
+        // At first the newest are enough. Later an event must be seen to open before it closes.
+        match self.has_built {
+            false => unread.sort_by_key(|f| std::cmp::Reverse(f.at_us)),
+            true => unread.sort_by_key(|f| f.at_us),
+        }
         for file in unread {
             if self.end.has_come() {
                 return Err(Trouble::Passing);

@@ -73,6 +73,7 @@ impl Courier {
     fn patience_is_over(&mut self, answer: &Answer, retry: &mut Retry) -> bool {
         let Answer::Later { .. } = answer else {
             self.down_since = None;
+            retry.went_well();
             return false;
         };
         let now = Instant::now();

@@ -47,7 +47,7 @@ const TAKE_AGAIN: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Messages of a lane before it is another one's turn.
 const TURN_MAX: usize = 1_000;
-/// Lanes whose messages a receiver does not take now, before the others wait too.
+/// Lanes whose messages a receiver does not take now, before the others wait for the next round.
 const REFUSED_MAX: u32 = 2;
 
 /// Starts a thread for each alert.
@@ -99,9 +99,7 @@ pub struct Courier {
     not_taken: Option<Instant>,
     /// The lane that was tried last: the next round begins after it.
     last: Option<Arc<str>>,
-    /// Rounds in a row in which the receiver took nothing of what it was given.
-    failures: u32,
-    /// Since when it has taken nothing.
+    /// Since when the receiver has taken nothing.
     down_since: Option<Instant>,
 }
 
@@ -156,7 +154,7 @@ impl Work for Courier {
     fn last(&mut self) {
         self.take_lanes(&self.pipeline.outbox().all());
         let never = End::default();
-        while self.failures == 0 && self.turns(&never).is_zero() {}
+        while self.turns(&never).is_zero() {}
         self.tell_waiting();
     }
 }
@@ -178,7 +176,6 @@ impl Courier {
             taken: BTreeSet::new(),
             not_taken: None,
             last: None,
-            failures: 0,
             down_since: None,
         })
     }
@@ -211,10 +208,11 @@ impl Courier {
         }
     }
 
-    /// A turn for each lane whose time it is; says how long to wait before the next round.
+    /// A turn for each lane whose time it is; says how long to wait before the next round. A lane whose message is
+    /// not taken waits by itself: another one's may be.
     fn turns(&mut self, end: &End) -> Duration {
         let held = self.pipeline.outbox().held();
-        let (mut more, mut refused, mut wait) = (false, 0, None);
+        let (mut more, mut refused) = (false, 0);
         for lane in self.in_turn() {
             if end.has_come() || refused >= REFUSED_MAX {
                 break;
@@ -236,17 +234,10 @@ impl Courier {
                 Turn::Failed(after) => {
                     self.leave_alone(&lane, after);
                     refused += 1;
-                    wait = wait.max(after);
                 }
             }
         }
-        // One that takes other lanes' messages is there.
-        if refused == 0 || self.down_since.is_none() {
-            self.failures = 0;
-            return if more { Duration::ZERO } else { LOOK };
-        }
-        self.failures = self.failures.saturating_add(1);
-        wait_after(&self.pipeline, &self.alert, self.failures, wait)
+        if more { Duration::ZERO } else { LOOK }
     }
 
     /// The lanes whose time it is, from the one after the last that was tried.
@@ -260,10 +251,10 @@ impl Courier {
     }
 
     fn leave_alone(&mut self, lane: &Arc<str>, after: Option<Duration>) {
-        let (alert, pipeline) = (&self.alert, &self.pipeline);
+        let (pipeline, most) = (&self.pipeline, self.alert.retry_max);
         if let Some(told) = self.lanes.get_mut(lane) {
-            told.retry
-                .failed(Instant::now(), |failures| wait_after(pipeline, alert, failures, after));
+            let ours = |failures| pipeline.jitter(retry::doubled(failures, most));
+            told.retry.failed(Instant::now(), |n| after.map_or_else(|| ours(n), retry::asked));
         }
     }
 
@@ -333,14 +324,4 @@ impl Courier {
         self.metrics.waiting.set(i64::try_from(rows().count()).unwrap_or(i64::MAX));
         self.metrics.oldest.set(age);
     }
-}
-
-/// How long to wait after so many failures in a row, when the receiver has not said it.
-fn wait_after(
-    pipeline: &Pipeline,
-    alert: &Alert,
-    failures: u32,
-    after: Option<Duration>,
-) -> Duration {
-    after.map_or_else(|| pipeline.jitter(retry::doubled(failures, alert.retry_max)), retry::asked)
 }

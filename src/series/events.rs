@@ -50,7 +50,8 @@ pub(super) fn can_fold(family: &str, fold: Option<Fold>) -> bool {
         None => true,
         Some(Fold::Sum) => family == STARTS,
         Some(Fold::Max) => family == ON,
-        Some(Fold::Last) => family != STARTS,
+        // Of models what is so now is their only number.
+        Some(Fold::Last) => !has(family),
         Some(_) => false,
     }
 }
@@ -78,7 +79,9 @@ pub(super) async fn lines(
     let (columns, end) = (columns.join(", "), quoted(names::EVENT_END));
     let (id, start) = (names::EVENT_ID, quoted(names::EVENT_START));
     let to = tidegauge_flow::time::rfc3339(wanted.to_us.saturating_mul(1000));
-    let Some(exact) = scan.exact(wanted) else { return counted(&[], calm, wanted, steps) };
+    // The labels of a family of all sensors are no keys.
+    let exact = if wanted.family == ALL_ON { Some("true".into()) } else { scan.exact(wanted) };
+    let Some(exact) = exact else { return counted(&[], calm, wanted, steps) };
     let after = tidegauge_flow::time::rfc3339(wanted.after_us.saturating_mul(1000));
     // Both rows of an event say when it began.
     let begins = match wanted.family == STARTS {
