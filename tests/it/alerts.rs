@@ -245,6 +245,42 @@ fn one_sensor_whose_messages_nobody_takes_holds_up_the_others_only_until_they_ar
     project.ok(&["verify", "lake"]);
 }
 
+#[test]
+fn lanes_whose_messages_nobody_takes_hold_up_no_other_lane() {
+    let Some(brokers) = kafka() else { return };
+    let address = free_port();
+    let project = Project::new(&brokers).with("end", &webhook(address), MEAN);
+    std::fs::write(project.path("secret"), SECRET).expect("a file");
+    let models = data("seedlike/models").display().to_string();
+    project.ok(&["models", "import", &models, "-c", "tidegauge.toml"]);
+    project.publish(&data("seedlike/readings.csv"));
+    project.run_to_end();
+    let lane = |row: &Value| row["lane"].as_str().expect("a lane").to_owned();
+    let lanes = project.query("SELECT DISTINCT lane FROM events ORDER BY lane");
+    assert!(lanes.len() >= 3, "too few to be in each other's way: {lanes:?}");
+    // The last one in every order that begins with the first.
+    let taken = lane(lanes.last().expect("a lane"));
+    let sql = format!("SELECT event_id, state FROM events WHERE lane = '{taken}'");
+    let text = |row: &Value, name: &str| row[name].as_str().expect("a text").to_owned();
+    let message = |row: &Value| format!("{}_{}", text(row, "event_id"), text(row, "state"));
+    let wanted: BTreeSet<String> = project.query(&sql).iter().map(message).collect();
+    let refuses = taken.clone();
+    let receiver = Receiver::choosy(address, move |got| {
+        lane(&serde_json::from_str(&got.body).expect("JSON")) != refuses
+    });
+    // Whoever was not there while they were committed is told all the same.
+    let running = project.start_run(&[]);
+    eventually("all messages of the lane that is taken", || {
+        let told: BTreeSet<String> = receiver.acknowledged().into_iter().map(|g| g.id).collect();
+        (told == wanted).then_some(())
+    });
+    let others = || receiver.got().iter().filter(|got| !got.acknowledged).count();
+    let before = others();
+    eventually("the others to be tried again", || (others() > before).then_some(()));
+    assert!(running.sigterm().success());
+    assert_eq!(receiver.acknowledged().len(), wanted.len(), "each once");
+}
+
 /// For what takes minutes when it is asked to.
 fn eventually_long(what: &str, is: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(3600);
