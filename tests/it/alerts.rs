@@ -132,6 +132,16 @@ fn webhook(address: SocketAddr) -> String {
     )
 }
 
+/// A topic of readings with anomalies in them, models, and somebody to tell.
+fn alerting(brokers: &str, settings: &str) -> Project {
+    let project = Project::new(brokers).with("end", settings, MEAN);
+    std::fs::write(project.path("secret"), SECRET).expect("a file");
+    let models = data("seedlike/models").display().to_string();
+    project.ok(&["models", "import", &models, "-c", "tidegauge.toml"]);
+    project.publish(&data("seedlike/readings.csv"));
+    project
+}
+
 /// All rows of the table as (id, state), and of each sensor in order.
 fn rows(project: &Project) -> Vec<(String, String)> {
     let sql = "SELECT event_id, state FROM events ORDER BY \"start\", event_id, state DESC";
@@ -167,11 +177,7 @@ fn assert_told(project: &Project, told: &[Got], may_repeat: &BTreeSet<String>) {
 fn a_webhook_that_was_down_gets_every_event_once_also_when_the_process_is_killed() {
     let Some(brokers) = kafka() else { return };
     let address = free_port();
-    let project = Project::new(&brokers).with("end", &webhook(address), MEAN);
-    std::fs::write(project.path("secret"), SECRET).expect("a file");
-    let models = data("seedlike/models").display().to_string();
-    project.ok(&["models", "import", &models, "-c", "tidegauge.toml"]);
-    project.publish(&data("seedlike/readings.csv"));
+    let project = alerting(&brokers, &webhook(address));
 
     // Nobody listens: events are committed all the same, and wait.
     let running = project.start_run(&[]);
@@ -214,11 +220,7 @@ fn one_sensor_whose_messages_nobody_takes_holds_up_the_others_only_until_they_ar
     let Some(brokers) = kafka() else { return };
     let address = free_port();
     let settings = format!("{}give_up_after = \"2s\"\n", webhook(address));
-    let project = Project::new(&brokers).with("end", &settings, MEAN);
-    std::fs::write(project.path("secret"), SECRET).expect("a file");
-    let models = data("seedlike/models").display().to_string();
-    project.ok(&["models", "import", &models, "-c", "tidegauge.toml"]);
-    project.publish(&data("seedlike/readings.csv"));
+    let project = alerting(&brokers, &settings);
     // Whoever comes first is never taken.
     let mut first = None;
     let receiver = Receiver::choosy(address, move |got| {
@@ -249,11 +251,7 @@ fn one_sensor_whose_messages_nobody_takes_holds_up_the_others_only_until_they_ar
 fn lanes_whose_messages_nobody_takes_hold_up_no_other_lane() {
     let Some(brokers) = kafka() else { return };
     let address = free_port();
-    let project = Project::new(&brokers).with("end", &webhook(address), MEAN);
-    std::fs::write(project.path("secret"), SECRET).expect("a file");
-    let models = data("seedlike/models").display().to_string();
-    project.ok(&["models", "import", &models, "-c", "tidegauge.toml"]);
-    project.publish(&data("seedlike/readings.csv"));
+    let project = alerting(&brokers, &webhook(address));
     project.run_to_end();
     let lane = |row: &Value| row["lane"].as_str().expect("a lane").to_owned();
     let lanes = project.query("SELECT DISTINCT lane FROM events ORDER BY lane");
