@@ -1,7 +1,7 @@
-//! Work that comes again and again beside the lanes, on a thread of its own: training and fitting anew.
+//! Work that comes again and again beside the lanes, on a thread of its own: training, maintenance, alerts.
 //!
 //! *At the end* the thread is told, and waited for only as long as people like to wait: what it does is
-//! published whole or not at all, so a thread that is left alone does no harm.
+//! published whole or not at all, or done again by the next process, so a thread that is left alone does no harm.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

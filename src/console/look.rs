@@ -259,9 +259,7 @@ impl Looker {
                 break;
             }
             rows += file.file.rows;
-            let is_fresh = self.has_built && file.is_of_record;
-            let news = if is_fresh { News::Fresh } else { News::Known };
-            match read_file(reader, &file.file, &key, &features, news, change) {
+            match read_file(reader, &file.file, &key, &features, self.news(file), change) {
                 Ok(()) => {
                     self.read.insert(file.file.path.clone());
                 }
@@ -290,8 +288,7 @@ impl Looker {
             if self.end.has_come() {
                 return Err(Trouble::Passing);
             }
-            let is_fresh = self.has_built && file.is_of_record;
-            let news = if is_fresh { News::Fresh } else { News::Known };
+            let news = self.news(file);
             let mut is_full = false;
             change(&mut |state| is_full = state.events.is_full());
             let read = if is_full && !self.has_built {
@@ -313,6 +310,11 @@ impl Looker {
             }
         }
         Ok(())
+    }
+
+    /// Whether what a file holds happened while somebody looked; a compacted one has what others had.
+    fn news(&self, file: &DataFile) -> News {
+        if self.has_built && file.is_of_record { News::Fresh } else { News::Known }
     }
 
     /// Forgets files that do not count any more.

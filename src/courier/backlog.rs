@@ -38,7 +38,7 @@ impl EventRow {
     }
 }
 
-/// The next rows of a lane, and whether there are more.
+/// The next rows of a lane, as many as are held; none when all are told.
 ///
 /// # Errors
 /// When the lake can't be read.
@@ -48,7 +48,7 @@ pub fn next(
     key: &KeySchema,
     lane: &str,
     at: Progress,
-) -> Result<(Vec<EventRow>, bool)> {
+) -> Result<Vec<EventRow>> {
     let recent = outbox.files(lane, at.epoch);
     let read = recent.map(|files| rows(reader, key, lane, at, &files));
     match read {
@@ -89,10 +89,10 @@ fn rows(
     lane: &str,
     at: Progress,
     files: &[EventFile],
-) -> Result<(Vec<EventRow>, bool)> {
+) -> Result<Vec<EventRow>> {
     let done = usize::try_from(at.row).unwrap_or(usize::MAX);
     let most = ROWS_MAX.saturating_add(done);
-    let (mut rows, mut more) = (Vec::new(), false);
+    let mut rows = Vec::new();
     for file in files {
         let bytes = reader.fetch(&file.file)?;
         let batches = tidegauge_sink::parquet::read(bytes);
@@ -101,15 +101,13 @@ fn rows(
             // Not after each batch: sorting costs more than holding twice as many for a while.
             if rows.len() > most.saturating_mul(2) {
                 cut(&mut rows, most);
-                more = true;
             }
         }
     }
-    more |= rows.len() > most;
     cut(&mut rows, most);
     let of_epoch = rows.iter().take_while(|row| row.epoch == at.epoch).count();
     rows.drain(..of_epoch.min(done));
-    Ok((rows, more))
+    Ok(rows)
 }
 
 /// Leaves the first rows, in order.

@@ -68,8 +68,8 @@ impl Courier {
         Ok(Some(Turn::Lost))
     }
 
-    /// Whether the receiver has taken nothing, or not this message, for as long as between two attempts: a start
-    /// without network, or a moment of refusals, gives nothing up.
+    /// Takes an answer down. Says whether the receiver has taken nothing, or not this message, for as long as
+    /// between two attempts: a start without network, or a moment of refusals, gives nothing up.
     fn patience_is_over(&mut self, answer: &Answer, retry: &mut Retry) -> bool {
         let Answer::Later { .. } = answer else {
             self.down_since = None;

@@ -287,7 +287,7 @@ impl Courier {
                 let (reader, key) =
                     (self.pipeline.lake().reader(), &self.pipeline.config.event.key);
                 let found = backlog::next(reader, self.pipeline.outbox(), key, lane, told.at)?;
-                told.rows = found.0.into();
+                told.rows = found.into();
                 if told.rows.is_empty() {
                     told.seen = Some(changes);
                     return Ok(match told.at != told.cursor.at && !self.advance(told)? {
